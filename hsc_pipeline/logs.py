@@ -1,0 +1,40 @@
+"""Logs of jobs: a file for each, with how far and how long; one numerical thread."""
+
+import logging
+import os
+import sys
+import time
+from collections.abc import Iterable, Iterator
+
+THREAD_SETTINGS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "ARROW_NUM_THREADS")
+
+logger = logging.getLogger("hsc_pipeline")
+
+
+def start(log_file: str) -> None:
+    """Begin a job: log to its file, fix numerical threads at one, and put tracebacks into the log.
+
+    To be called before numpy is imported: threaded sums depend on the number of threads.
+    """
+    for name in THREAD_SETTINGS:
+        os.environ[name] = "1"
+    logging.basicConfig(
+        filename=log_file, filemode="w", level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s"
+    )
+    sys.excepthook = _log_exception
+
+
+def progress(items: Iterable, total: int, what: str, every_seconds: float = 10) -> Iterator:
+    """Pass items on, and say now and then how many of `total` are done, and the seconds taken."""
+    begun = said = time.monotonic()
+    for done, item in enumerate(items, start=1):
+        yield item
+        now = time.monotonic()
+        if done == total or now - said >= every_seconds:
+            said = now
+            logger.info("%s: %d of %d done in %.1f s", what, done, total, now - begun)
+
+
+def _log_exception(kind: type[BaseException], error: BaseException, trace: object) -> None:
+    logger.critical("failed", exc_info=(kind, error, trace))
+    sys.__excepthook__(kind, error, trace)

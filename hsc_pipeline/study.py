@@ -1,0 +1,310 @@
+"""The study file: what a user writes, checked before any work, and filled from the catalogue."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from hsc_pipeline.catalogue import Value, disease_title, diseases, tables, values_for
+from hsc_pipeline.errors import UserError, suggest
+from hsc_pipeline.settings import STAGES, Settings
+
+SCHEMA_VERSION = 1
+SAMPLED_LINEAGES = ("neutrophil", "t_cell", "b_cell")
+
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
+Month = Annotated[float, Field(gt=0, le=240)]
+Overrides = dict[str, float]
+
+
+class Strict(BaseModel):
+    """A part of the study file: no unknown keys, no later change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class ArmFile(Strict):
+    """What the patients of one arm are given, where it differs from the other arms."""
+
+    name: Name = Field(description="Short name, used in paths and figures.")
+    description: str = Field("", max_length=200, description="The arm in words, for the report.")
+    set: Overrides = Field(default_factory=dict, description="Catalogue values that this arm replaces, by name.")
+
+
+class Sampling(Strict):
+    """When and from which cells the laboratory reads integration sites."""
+
+    months: list[Annotated[float, Field(ge=6, le=240)]] = Field(
+        [6, 12, 24, 60],
+        min_length=1,
+        description="Visits whose blood is sequenced, from month 6, when the short-lived progenitors are gone.",
+    )
+    lineages: list[Literal[SAMPLED_LINEAGES]] = Field(
+        list(SAMPLED_LINEAGES), min_length=1, description="Sorted cells that are sequenced."
+    )
+
+
+class StudyFile(Strict):
+    """A simulated study of a gene-corrected stem-cell product."""
+
+    kind: Literal["study"] = Field(description="What this file describes.")
+    schema_version: Literal[SCHEMA_VERSION] = Field(description="Version of this format.")
+    name: Name = Field(description="Results go to results/<name>.")
+    title: str = Field("", max_length=200, description="The question in words, for the report.")
+    seed: int = Field(ge=0, lt=2**63, description="Seed of all random numbers.")
+    disease: str = Field(description="An entry of the catalogue.")
+    patients: int = Field(ge=1, le=10_000_000, description="Virtual patients in each arm.")
+    visits_months: list[Month] = Field(
+        min_length=1, max_length=200, description="Months after infusion at which patients are seen, increasing."
+    )
+    arms: list[ArmFile] = Field(min_length=1, max_length=2000, description="What is compared.")
+    independent_arms: bool = Field(
+        False, description="Draw other patients for each arm, as in a parallel-group trial, instead of the same ones."
+    )
+    sampling: Sampling = Field(default_factory=Sampling, description="The laboratory's programme.")
+    set: Overrides = Field(default_factory=dict, description="Catalogue values that the study replaces, by name.")
+    patients_per_job: int | None = Field(
+        None, ge=1, description="Patients simulated by one job; follows from the work; never changes a result."
+    )
+
+
+@dataclass(frozen=True)
+class Arm:
+    """An arm with every value filled in."""
+
+    name: str
+    description: str
+    values: Mapping[str, Value]
+
+
+@dataclass(frozen=True)
+class Study:
+    """A checked study with every default filled in.
+
+    Attributes
+    ----------
+    file : StudyFile
+        What the user wrote.
+    arms : mapping of str to Arm
+        In the order of the file.
+    """
+
+    file: StudyFile
+    arms: Mapping[str, Arm]
+
+    @property
+    def name(self) -> str:
+        """Name of the results folder."""
+        return self.file.name
+
+    def settings(self, stage: str, arm: str) -> dict:
+        """Return what `stage` may read for `arm`, as the plain keyword arguments of `Settings`."""
+        reads = STAGES[stage]
+        content = self.file.model_dump(mode="json")
+        return {
+            "values": {n: v.value for n, v in self.arms[arm].values.items() if n.startswith(reads.values)},
+            "tables": {name: tables()[name]["rows"] for name in reads.tables},
+            "study": {key: content[key] for key in reads.study},
+        }
+
+    def batches(self) -> list[str]:
+        """Return the names of an arm's batches, ``"first-last"`` patient."""
+        n, size = self.file.patients, self.file.patients_per_job or self._batch_size()
+        return [f"{first}-{min(first + size, n) - 1}" for first in range(0, n, size)]
+
+    def _batch_size(self) -> int:
+        """Patients that make a job of about half a minute, by the clones and visits to simulate."""
+        clones = max(
+            arm.values["product.cd34_per_kg"].value * 15 * arm.values["product.lt_hsc_per_cd34"].value
+            for arm in self.arms.values()
+        )
+        return int(min(1000, max(10, 2.5e6 // (max(clones, 1) * len(self.file.visits_months)))))
+
+    def as_dict(self) -> dict:
+        """Return the filled study as ``study.yaml`` holds it: each value with unit, evidence and source."""
+        first = next(iter(self.arms.values()))
+        content = self.file.model_dump(mode="json", exclude={"patients_per_job", "arms", "set"})
+        return {
+            **content,
+            "disease_title": disease_title(self.file.disease),
+            "arms": [
+                {
+                    "name": arm.name,
+                    "description": arm.description,
+                    "set": {n: v.value for n, v in sorted(arm.values.items()) if v.value != first.values[n].value},
+                }
+                for arm in self.arms.values()
+            ],
+            "values": {name: value.as_dict() for name, value in sorted(first.values.items())},
+        }
+
+
+def settings(stage_settings: Mapping[str, Any]) -> Settings:
+    """Make `Settings` of a job's parameters."""
+    return Settings(**stage_settings)
+
+
+def read_yaml(path: str | Path) -> dict:
+    """Read a YAML mapping without executing anything, refusing repeated keys.
+
+    Raises
+    ------
+    UserError
+        If the file is missing, is no YAML mapping, or repeats a key.
+    """
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+            seen: set[str] = set()
+            for key, _ in node.value:
+                if key.value in seen:
+                    line = key.start_mark.line + 1
+                    raise UserError(f"{path}, line {line}: {key.value!r} stands twice; each key may stand once")
+                seen.add(key.value)
+            return super().construct_mapping(node, deep)
+
+    try:
+        content = yaml.load(Path(path).read_text(encoding="utf-8"), Loader)  # a SafeLoader
+    except FileNotFoundError:
+        raise UserError(f"{path}: there is no such file") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        at = f", line {mark.line + 1}" if mark else ""
+        raise UserError(f"{path}{at}: this is not YAML: {getattr(error, 'problem', None) or error}") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: a study file is a mapping of keys to values, such as 'kind: study'")
+    return content
+
+
+def load_study(content: Mapping[str, Any], where: str = "study file") -> Study:
+    """Check the content of a study file and fill it from the catalogue.
+
+    Parameters
+    ----------
+    content : mapping
+        As read from YAML.
+    where : str
+        What to call the file in messages.
+
+    Raises
+    ------
+    UserError
+        One sentence: where, what, what is allowed.
+    """
+    try:
+        file = _sampled_at_visits(StudyFile.model_validate(dict(content)))
+        _check_order(file)
+        return Study(file, _fill(file))
+    except ValidationError as error:
+        raise UserError(f"{where}: {_sentence(error.errors()[0])}") from None
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from None
+
+
+def _sampled_at_visits(file: StudyFile) -> StudyFile:
+    """Where the file names no months of sampling, keep those default months that are visits."""
+    if "months" in file.sampling.model_fields_set:
+        return file
+    months = [month for month in file.sampling.months if month in file.visits_months]
+    return file.model_copy(update={"sampling": file.sampling.model_copy(update={"months": months})})
+
+
+def _check_order(file: StudyFile) -> None:
+    months = file.visits_months
+    for earlier, later in zip(months, months[1:], strict=False):
+        if later <= earlier:
+            raise UserError(f"visits_months: {later:g} follows {earlier:g}; months must increase")
+    for month in file.sampling.months:
+        if month not in months:
+            visits = ", ".join(f"{m:g}" for m in months)
+            raise UserError(f"sampling.months: {month:g} is no visit; allowed: {visits}")
+    names = [arm.name for arm in file.arms]
+    for name in names:
+        if names.count(name) > 1:
+            raise UserError(f"arms: {name!r} stands {names.count(name)} times; each arm needs a name of its own")
+
+
+def _fill(file: StudyFile) -> dict[str, Arm]:
+    values = _override(values_for(file.disease), file.set, "set")
+    arms = {
+        arm.name: Arm(arm.name, arm.description, _override(values, arm.set, f"arms[{i}].set"))
+        for i, arm in enumerate(file.arms)
+    }
+    for arm in arms.values():
+        _check_copies(arm)
+        _check_ages(arm)
+    return arms
+
+
+def _override(values: dict[str, Value], changes: Overrides, where: str) -> dict[str, Value]:
+    filled = dict(values)
+    for name, number in changes.items():
+        if name not in values:
+            raise UserError(f"{where}: the catalogue has no value {name!r}; {suggest(name, list(values))}")
+        if problem := values[name].problem(number):
+            raise UserError(f"{where}: {name} = {number:g}; {problem}")
+        filled[name] = values[name].replaced(number)
+    return filled
+
+
+def _check_copies(arm: Arm) -> None:
+    """Refuse a transduced fraction that no distribution of copies with that mean can have."""
+    from math import exp
+
+    mean, fraction = arm.values["product.mean_copies"].value, arm.values["product.transduced_fraction"].value
+    most = 1 - exp(-mean)
+    if not 0 < fraction < most:
+        raise UserError(
+            f"arm {arm.name!r}: product.transduced_fraction = {fraction:g} with product.mean_copies = {mean:g}; "
+            f"allowed: above 0 and below {most:.3f}, the Poisson limit"
+        )
+
+
+def _check_ages(arm: Arm) -> None:
+    least, median, most = (arm.values[f"cohort.age_{name}"].value for name in ("min", "median", "max"))
+    if not least <= median <= most or least == most:
+        raise UserError(
+            f"arm {arm.name!r}: cohort.age_min = {least:g}, age_median = {median:g}, age_max = {most:g}; "
+            "allowed: increasing"
+        )
+
+
+def _sentence(problem: dict) -> str:
+    """Say one problem that pydantic found as a sentence."""
+    place = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in problem["loc"]).lstrip(".")
+    kind, given = problem["type"], problem.get("input")
+    if kind == "extra_forbidden":
+        *parents, key = problem["loc"]
+        allowed = _keys_at(parents)
+        inside = place.rpartition(".")[0]
+        return f"{inside + ': ' if inside else ''}unknown key {key!r}; {suggest(str(key), allowed)}"
+    if kind == "missing":
+        return f"{place}: is missing; {_describe(problem['loc'])}"
+    if kind == "string_pattern_mismatch":
+        return f"{place} = {given!r}; allowed: a-z, 0-9 and _, beginning with a letter, at most 40"
+    message = re.sub(r"^(Input should|List should|String should)", "should", problem["msg"])
+    shown = repr(given) if isinstance(given, str | int | float | bool) or given is None else type(given).__name__
+    return f"{place} = {shown}; it {message[0].lower()}{message[1:]}"
+
+
+def _model_at(parents: list) -> type[BaseModel]:
+    parts = {"arms": ArmFile, "sampling": Sampling}
+    return next((parts[p] for p in reversed(parents) if p in parts), StudyFile)
+
+
+def _keys_at(parents: list) -> list[str]:
+    return list(_model_at(parents).model_fields)
+
+
+def _describe(place: tuple) -> str:
+    *parents, key = place
+    examples = {"kind": "kind: study", "schema_version": f"schema_version: {SCHEMA_VERSION}"}
+    if key in examples:
+        return f"write '{examples[key]}'"
+    if key == "disease":
+        return f"allowed: {', '.join(diseases())}"
+    return f"it holds: {_model_at(parents).model_fields[key].description}"
