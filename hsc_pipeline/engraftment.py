@@ -45,7 +45,7 @@ CAPACITY_STEP_YEARS = 0.25
 
 
 def engraft_patients(
-    patients: Sequence[Mapping], products: Mapping[int, Mapping], copies: Mapping[int, np.ndarray], settings: Settings
+    patients: Sequence[Mapping], products: Mapping[int, Mapping], clones: Mapping[int, Mapping], settings: Settings
 ) -> Iterator[dict[str, pa.Table]]:
     """Simulate the marrow of each patient.
 
@@ -55,8 +55,8 @@ def engraft_patients(
         Rows of `plan.PATIENTS`.
     products : mapping of int to mapping
         Rows of `product.PRODUCTS` by patient.
-    copies : mapping of int to array of int, shape (clones,)
-        Vector copies of each corrected clone, by patient.
+    clones : mapping of int to mapping of str to array
+        Columns of `product.CLONES` by patient.
     settings : Settings
         Of the stage ``engraftment``.
 
@@ -67,7 +67,7 @@ def engraft_patients(
     """
     for patient in patients:
         number = patient["patient"]
-        yield engraft_patient(patient, products[number], copies[number], settings)
+        yield engraft_patient(patient, products[number], clones[number]["copies"], settings)
 
 
 def engraft_patient(

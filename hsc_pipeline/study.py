@@ -113,6 +113,7 @@ class Study:
     def batches(self) -> list[str]:
         """Return the names of an arm's batches, ``"first-last"`` patient."""
         n, size = self.file.patients, self.file.patients_per_job or self._batch_size()
+        size = -(-n // -(-n // size))  # equal batches
         return [f"{first}-{min(first + size, n) - 1}" for first in range(0, n, size)]
 
     def _batch_size(self) -> int:
@@ -121,7 +122,7 @@ class Study:
             arm.values["product.cd34_per_kg"].value * 15 * arm.values["product.lt_hsc_per_cd34"].value
             for arm in self.arms.values()
         )
-        return int(min(1000, max(10, 2.5e6 // (max(clones, 1) * len(self.file.visits_months)))))
+        return int(min(1000, max(10, 4e6 // (max(clones, 1) * len(self.file.visits_months)))))
 
     def as_dict(self) -> dict:
         """Return the filled study as ``study.yaml`` holds it: each value with unit, evidence and source."""
@@ -308,3 +309,11 @@ def _describe(place: tuple) -> str:
     if key == "disease":
         return f"allowed: {', '.join(diseases())}"
     return f"it holds: {_model_at(parents).model_fields[key].description}"
+
+
+def json_schema() -> str:
+    """Return the JSON Schema of study files, as ``workflow/schemas/study.schema.json`` holds it."""
+    import json
+
+    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **StudyFile.model_json_schema()}
+    return json.dumps(schema, indent=2) + "\n"

@@ -6,6 +6,7 @@ and its bytes depend on its rows alone: one row group per patient, one codec, no
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,8 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from hsc_pipeline.errors import ModelError
+
+CODEC = "zstd"
 
 
 @dataclass(frozen=True)
@@ -110,18 +113,19 @@ class Table:
         if distinct != table.num_rows:
             raise ModelError(f"{label}: {table.num_rows - distinct} rows repeat the key {self.key}")
 
-    def read(self, path: str | Path, patients: Sequence[int] | None = None) -> pa.Table:
-        """Read and check a table, or the rows of some patients without loading the rest."""
-        chosen = None if patients is None else pc.field("patient").isin(list(patients))
-        table = pq.read_table(path, filters=chosen, use_threads=False)
-        return self.check(table, str(path))
+    def read(self, path: str | Path, patients: tuple[int, int] | None = None) -> pa.Table:
+        """Read and check a table, or the rows of the first to the last of some patients only."""
+        chosen = None
+        if patients is not None:
+            first, last = patients
+            chosen = (pc.field("patient") >= first) & (pc.field("patient") <= last)
+        return self.check(pq.read_table(path, filters=chosen, use_threads=False), str(path))
 
 
-def write(path: str | Path, table: Table, parts: Iterable[pa.Table]) -> None:
-    """Write checked parts as one Parquet file, one row group a part, then give it its name."""
-    with replacing(path) as aside, pq.ParquetWriter(aside, table.schema, compression="zstd") as writer:
-        for part in parts:
-            writer.write_table(table.check(part), row_group_size=max(1, part.num_rows))
+def write(path: str | Path, table: pa.Table) -> None:
+    """Write one checked table as one Parquet file."""
+    name = Path(path).name
+    write_together({name: path}, [{name: table}])
 
 
 def write_csv(path: str | Path, table: pa.Table) -> None:
@@ -130,21 +134,55 @@ def write_csv(path: str | Path, table: pa.Table) -> None:
         pyarrow.csv.write_csv(table, aside)
 
 
-def gather(table: Table, sources: Sequence[str | Path], path: str | Path) -> None:
+def write_together(paths: Mapping[str, str | Path], parts: Iterable[Mapping[str, pa.Table]]) -> None:
+    """Write several tables of the same patients, each part of each as one row group.
+
+    Parameters
+    ----------
+    paths : mapping of str to path
+        Where each table goes, by its name.
+    parts : iterable of mapping of str to pyarrow.Table
+        A patient's checked tables by name; a patient without rows leaves no row group.
+    """
+    with ExitStack() as stack:
+        asides = {name: stack.enter_context(replacing(path)) for name, path in paths.items()}
+        writers: dict[str, pq.ParquetWriter] = {}
+        for part in parts:
+            for name, table in part.items():
+                if name not in writers:
+                    writer = pq.ParquetWriter(asides[name], table.schema, compression=CODEC)
+                    writers[name] = stack.enter_context(writer)
+                if table.num_rows:
+                    writers[name].write_table(table, row_group_size=table.num_rows)
+
+
+def gather(sources: Sequence[str | Path], path: str | Path) -> None:
     """Join the batches of an arm in order, one row group at a time, so that memory stays flat."""
-    write(path, table, _row_groups(sources))
+    name = Path(path).name
+    write_together({name: path}, ({name: group} for group in _row_groups(sources)))
 
 
 def _row_groups(sources: Sequence[str | Path]) -> Iterator[pa.Table]:
     for source in sources:
         with pq.ParquetFile(source) as file:
+            yield file.schema_arrow.empty_table()
             for index in range(file.num_row_groups):
                 yield file.read_row_group(index, use_threads=False)
 
 
-def stack(parts: Sequence[Mapping[str, object]]) -> dict[str, np.ndarray]:
-    """Concatenate columns of several patients."""
-    return {name: np.concatenate([np.asarray(part[name]) for part in parts]) for name in parts[0]}
+def by_patient(table: pa.Table, patients: Iterable[int]) -> dict[int, dict[str, np.ndarray]]:
+    """Return the columns of each patient; empty ones where a patient has no rows.
+
+    Rows of one patient must stand together and patients in order, as `write_together` leaves them.
+    """
+    columns = {name: table.column(name).to_numpy() for name in table.column_names}
+    patients = list(patients)
+    starts = np.searchsorted(columns["patient"], patients, side="left")
+    stops = np.searchsorted(columns["patient"], patients, side="right")
+    return {
+        patient: {name: column[start:stop] for name, column in columns.items()}
+        for patient, start, stop in zip(patients, starts, stops, strict=True)
+    }
 
 
 class replacing:
@@ -156,7 +194,7 @@ class replacing:
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
-        self.aside = self.path.with_name(f".{self.path.name}.{os.getpid()}")
+        self.aside = self.path.with_name(f"{_aside_prefix(self.path)}{os.getpid()}")
 
     def __enter__(self) -> Path:
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -167,3 +205,14 @@ class replacing:
             os.replace(self.aside, self.path)
         else:
             self.aside.unlink(missing_ok=True)
+
+
+def _aside_prefix(path: Path) -> str:
+    return f".{path.name}.part-"
+
+
+def sweep(path: str | Path) -> None:
+    """Remove what killed jobs left aside of a finished file."""
+    path = Path(path)
+    for aside in path.parent.glob(f"{_aside_prefix(path)}*"):
+        aside.unlink()

@@ -1,0 +1,63 @@
+"""Command line: ``python -m hsc_pipeline``."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from hsc_pipeline import __version__
+from hsc_pipeline.errors import UserError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code: 0 good, 1 something found, 2 a mistake in the call."""
+    parser = argparse.ArgumentParser(
+        prog="python -m hsc_pipeline", description="Studies of gene-corrected stem cells; run them with snakemake."
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    verify = commands.add_parser("verify", help="check a result folder against its manifest")
+    verify.add_argument("folder", help="results/<study>")
+    verify.set_defaults(run=_verify)
+
+    check = commands.add_parser("check", help="check a study file without running it")
+    check.add_argument("file", help="study file, YAML")
+    check.set_defaults(run=_check)
+
+    schema = commands.add_parser("schema", help="print the JSON Schema of study files")
+    schema.set_defaults(run=_schema)
+
+    options = parser.parse_args(arguments)
+    try:
+        return options.run(options)
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 2
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from hsc_pipeline.manifest import verify
+
+    problems = verify(options.folder)
+    print("\n".join(problems) if problems else f"{options.folder}: every file is as the run left it")
+    return 1 if problems else 0
+
+
+def _check(options: argparse.Namespace) -> int:
+    from hsc_pipeline.study import load_study, read_yaml
+
+    study = load_study(read_yaml(options.file), options.file)
+    arms = ", ".join(study.arms)
+    print(f"{options.file}: {study.file.patients} patients in each of {len(study.arms)} arms ({arms})")
+    return 0
+
+
+def _schema(options: argparse.Namespace) -> int:
+    from hsc_pipeline.study import json_schema
+
+    print(json_schema(), end="")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,94 @@
+"""The manifest: every file of a result folder with its checksum; written last, checked on demand."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from importlib.metadata import version
+from pathlib import Path
+
+from hsc_pipeline import __version__
+from hsc_pipeline.errors import UserError
+from hsc_pipeline.tables import replacing, sweep
+
+NAME = "manifest.json"
+# Times and scratch: a run leaves them, and they say nothing of the results.
+OUTSIDE = ("logs", "benchmarks", ".batches")
+LIBRARIES = ("numpy", "scipy", "pandas", "pyarrow", "scikit-learn", "snakemake", "altair", "vl-convert-python")
+
+
+def write_manifest(folder: str | Path, files: Iterable[str | Path], study: str, seed: int) -> None:
+    """Write ``manifest.json`` of a result folder.
+
+    Parameters
+    ----------
+    folder : path
+    files : iterable of path
+        The files of the run, all inside `folder`.
+    study : str
+    seed : int
+    """
+    folder, files = Path(folder), [Path(file) for file in files]
+    for file in files:
+        sweep(file)
+    entries = {str(file.relative_to(folder)): describe(file) for file in sorted(files)}
+    content = {
+        "study": study,
+        "seed": seed,
+        "versions": {"hsc_pipeline": __version__, **{name: version(name) for name in LIBRARIES}},
+        "files": entries,
+    }
+    with replacing(folder / NAME) as aside:
+        aside.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def describe(path: Path) -> dict:
+    """Return a file's checksum, size and, of a Parquet table, rows and columns with their units."""
+    with path.open("rb") as file:
+        entry = {"sha256": hashlib.file_digest(file, "sha256").hexdigest(), "bytes": path.stat().st_size}
+    if path.suffix == ".parquet":
+        import pyarrow.parquet as pq
+
+        table = pq.ParquetFile(path)
+        entry["rows"] = table.metadata.num_rows
+        entry["columns"] = {field.name: _column(field) for field in table.schema_arrow}
+    return entry
+
+
+def _column(field) -> str:  # noqa: ANN001
+    unit = (field.metadata or {}).get(b"unit", b"").decode()
+    return f"{field.type} [{unit}]" if unit else str(field.type)
+
+
+def verify(folder: str | Path) -> list[str]:
+    """Return what is wrong with a result folder, a sentence each; nothing if all is as it was written.
+
+    Raises
+    ------
+    UserError
+        If the folder has no readable manifest.
+    """
+    folder = Path(folder)
+    expected = _read(folder)["files"]
+    present = {
+        str(path.relative_to(folder))
+        for path in folder.rglob("*")
+        if path.is_file() and path.relative_to(folder).parts[0] not in (*OUTSIDE, NAME)
+    }
+    problems = [f"{name}: missing" for name in sorted(expected.keys() - present)]
+    problems += [f"{name}: foreign, no part of this run" for name in sorted(present - expected.keys())]
+    for name in sorted(present & expected.keys()):
+        with (folder / name).open("rb") as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() != expected[name]["sha256"]:
+                problems.append(f"{name}: changed since the run")
+    return problems
+
+
+def _read(folder: Path) -> dict:
+    try:
+        content = json.loads((folder / NAME).read_text(encoding="utf-8"))
+        content["files"].items()
+    except FileNotFoundError:
+        raise UserError(f"{folder}: there is no {NAME}; a run writes it last, so this run has not ended") from None
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise UserError(f"{folder / NAME}: this is not a manifest") from None
+    return content

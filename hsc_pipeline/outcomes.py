@@ -1,0 +1,143 @@
+"""Outcomes: one row per patient, from the product to the endpoints."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from hsc_pipeline.settings import Settings
+from hsc_pipeline.tables import Column, Table
+
+_POINTS = {"unit": "points", "least": 0, "most": 100}
+_SHARE = {"unit": "", "least": 0, "most": 1}
+
+OUTCOMES = Table(
+    "outcomes",
+    ("arm", "patient"),
+    {
+        "arm": Column(pa.string(), "", "arm of the study"),
+        "patient": Column(pa.int32(), "", "number of the virtual patient", 0),
+        "age_years": Column(pa.float64(), "years", "age at infusion", 0),
+        "weight_kg": Column(pa.float64(), "kg", "body weight at infusion", 0),
+        "null_genotype": Column(pa.bool_(), "", "genotype without any protein"),
+        "cd34_per_kg": Column(pa.float64(), "cells/kg", "CD34+ cells given", 0),
+        "busulfan_auc": Column(pa.float64(), "mg*h/L", "busulfan exposure achieved", 0),
+        "mean_copies": Column(pa.float64(), "copies/cell", "VCN of the product", 0),
+        "residual_host_fraction": Column(pa.float64(), "", "host stem cells that conditioning left", 0, 1),
+        "neutrophil_recovery_day": Column(pa.float64(), "days", "day of neutrophil engraftment", 0),
+        "engrafted_clones": Column(pa.int64(), "clones", "corrected stem cells that took", 0),
+        "graft_failure": Column(pa.bool_(), "", "fewer corrected stem cells took than the catalogue's limit"),
+        "landmark_month": Column(pa.float64(), "months", "visit of the columns that follow", 0),
+        "stem_cell_chimerism": Column(pa.float64(), meaning="corrected stem cells in the marrow", **_SHARE),
+        "live_clones": Column(pa.int64(), "clones", "corrected clones that still have a stem cell", 0),
+        "vcn_neutrophil": Column(pa.float64(), "copies/cell", "VCN of neutrophils", 0),
+        "corrected_t_cells": Column(pa.float64(), meaning="corrected among T cells", **_SHARE),
+        "corrected_b_cells": Column(pa.float64(), meaning="corrected among B cells", **_SHARE),
+        "cd4_per_ul": Column(pa.float64(), "cells/uL", "CD4+ T cells", 0),
+        "platelets_per_ul": Column(pa.float64(), "cells/uL", "platelets", 0),
+        "t_protected": Column(pa.bool_(), "", "functional CD3+ cells within the interval for age"),
+        "platelets_safe": Column(pa.bool_(), "", "platelets above the bleeding threshold"),
+        "clearance_day": Column(pa.float64(), "days", "day the challenge is cleared", 0),
+        "immune_score": Column(pa.float64(), meaning="composite immune competence", **_POINTS),
+        "t_protection_month": Column(
+            pa.float64(), "months", "first visit with functional CD3+ cells in the interval; empty if never", 0, None, True
+        ),
+        "observed_clones": Column(pa.int64(), "sites", "sites read in the last neutrophil sample", 0),
+        "observed_shannon": Column(pa.float64(), "nats", "Shannon index of their fragments", 0),
+        "largest_share": Column(pa.float64(), meaning="largest share of one site in any neutrophil sample", **_SHARE),
+        "dominance_alarm": Column(pa.bool_(), "", "whether that share passed the alarm"),
+    },
+)
+
+FEWEST_FRAGMENTS = 100  # below, the largest share says more of the sample than of the clones
+
+
+def summarise_arm(arm: str, tables: Mapping[str, pd.DataFrame], settings: Settings) -> pa.Table:
+    """Return `OUTCOMES` of one arm.
+
+    Parameters
+    ----------
+    arm : str
+    tables : mapping of str to pandas.DataFrame
+        ``patients``, ``products``, ``marrow``, ``counts``, ``recovery``, ``integration_sites``,
+        ``reconstitution``, ``challenges`` and ``scores`` of the arm.
+    settings : Settings
+        Of the stage ``outcomes``.
+    """
+    landmark = landmark_month(settings.study["visits_months"], settings["benefit.landmark_month"])
+    base = tables["patients"].set_index("patient")
+    base = base.join(tables["products"].set_index("patient")).join(tables["recovery"].set_index("patient"))
+    marrow = tables["marrow"].set_index("patient")
+    at_start, at_landmark = marrow[marrow["month"] == 0], marrow[marrow["month"] == landmark]
+    cells = at_landmark[["host", "uncorrected", "corrected"]].sum(axis=1)
+    counts = tables["counts"][tables["counts"]["month"] == landmark]
+    per_ul = counts.pivot(index="patient", columns="lineage", values="count_per_ul")
+    corrected = counts.pivot(index="patient", columns="lineage", values="corrected_per_ul")
+    vcn = counts.pivot(index="patient", columns="lineage", values="vcn")
+    t_cells = per_ul["cd4_t"] + per_ul["cd8_t"]
+    out = base.assign(
+        arm=arm,
+        residual_host_fraction=at_start["residual_host_fraction"],
+        engrafted_clones=at_start["live_clones"],
+        graft_failure=at_start["corrected"] < settings["benefit.graft_corrected_cells"],
+        landmark_month=landmark,
+        stem_cell_chimerism=(at_landmark["corrected"] / cells.where(cells > 0)).fillna(0.0),
+        live_clones=at_landmark["live_clones"],
+        vcn_neutrophil=vcn["neutrophil"],
+        corrected_t_cells=_share(corrected["cd4_t"] + corrected["cd8_t"], t_cells),
+        corrected_b_cells=_share(corrected["b_cell"], per_ul["b_cell"]),
+        cd4_per_ul=per_ul["cd4_t"],
+        platelets_per_ul=per_ul["platelet"],
+        platelets_safe=per_ul["platelet"] >= settings["benefit.platelets_per_ul"],
+        **_immunity(tables, landmark),
+        **_monitoring(tables["integration_sites"], base.index, settings["alarm.top_clone_share"]),
+    ).reset_index()
+    return OUTCOMES.build({name: out[name].to_numpy() for name in OUTCOMES.columns})
+
+
+def landmark_month(visits_months: list[float], wanted: float) -> float:
+    """Return the last visit not after the wanted month, or the first visit."""
+    return max((month for month in visits_months if month <= wanted), default=visits_months[0])
+
+
+def _share(part: pd.Series, whole: pd.Series) -> pd.Series:
+    return (part / whole.where(whole > 0)).fillna(0.0).clip(upper=1.0)
+
+
+def _immunity(tables: Mapping[str, pd.DataFrame], landmark: float) -> dict[str, pd.Series]:
+    cd3 = tables["reconstitution"]
+    cd3 = cd3[cd3["cell"] == "cd3"]
+    protected = cd3[cd3["functional_score"] >= 100 - 1e-9]
+    at_landmark = cd3[cd3["month"] == landmark].set_index("patient")
+    challenges = tables["challenges"]
+    challenged = challenges[(challenges["who"] == "patient") & (challenges["month"] == landmark)]
+    scores = tables["scores"]
+    return {
+        "t_protected": at_landmark["functional_score"] >= 100 - 1e-9,
+        "t_protection_month": protected.groupby("patient")["month"].min(),
+        "clearance_day": challenged.set_index("patient")["clearance_day"],
+        "immune_score": scores[scores["month"] == landmark].set_index("patient")["composite"],
+    }
+
+
+def _monitoring(sites: pd.DataFrame, patients: pd.Index, alarm: float) -> dict[str, pd.Series]:
+    """Read diversity and dominance from the neutrophil samples, as a laboratory would."""
+    sites = sites[sites["lineage"] == "neutrophil"]
+    samples = sites.groupby(["patient", "month"])["fragments"]
+    shares = pd.DataFrame({"largest": samples.max() / samples.sum(), "total": samples.sum()})
+    largest = shares[shares["total"] >= FEWEST_FRAGMENTS].groupby("patient")["largest"].max()
+    last = sites[sites["month"] == sites["month"].max()].groupby("patient")["fragments"]
+    largest = largest.reindex(patients, fill_value=0.0)
+    return {
+        "observed_clones": last.size().reindex(patients, fill_value=0),
+        "observed_shannon": last.agg(shannon).reindex(patients, fill_value=0.0),
+        "largest_share": largest,
+        "dominance_alarm": largest > alarm,
+    }
+
+
+def shannon(counts: np.ndarray) -> float:
+    """Return the Shannon index in nats."""
+    share = np.asarray(counts, float) / np.sum(counts)
+    return max(0.0, float(-(share * np.log(share)).sum()))

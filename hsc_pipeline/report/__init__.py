@@ -1,0 +1,3 @@
+"""Report."""
+def write_report(path, arms, files):
+    open(path,"w").write("x")

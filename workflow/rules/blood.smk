@@ -1,0 +1,49 @@
+# Blood: counts and corrected cells of each lineage, and what a laboratory reads of the clones.
+
+
+rule bleed:
+    input:
+        patients="results/{study}/plan/{arm}/patients.parquet",
+        products="results/{study}/product/{arm}/products.parquet",
+        sites="results/{study}/product/{arm}/sites.parquet",
+        marrow="results/{study}/engraftment/{arm}/marrow.parquet",
+        clone_sizes="results/{study}/engraftment/{arm}/clone_sizes.parquet",
+    output:
+        counts=temp("results/{study}/.batches/blood/{arm}/{batch}/counts.parquet"),
+        recovery=temp("results/{study}/.batches/blood/{arm}/{batch}/recovery.parquet"),
+        integration_sites=temp("results/{study}/.batches/blood/{arm}/{batch}/integration_sites.parquet"),
+    log:
+        "results/{study}/logs/blood/{arm}/{batch}.log",
+    benchmark:
+        "results/{study}/benchmarks/blood/{arm}/{batch}.tsv"
+    conda:
+        "../envs/hsc_pipeline.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 1500 * attempt,
+        runtime=30,
+    params:
+        patients=patients_in,
+        settings=settings_of("blood"),
+        code=code_hash("blood"),
+    message:
+        "Blood of arm {wildcards.arm}, patients {wildcards.batch}"
+    script:
+        "../scripts/bleed.py"
+
+
+use rule gather as gather_blood with:
+    input:
+        counts=batches_of(rules.bleed.output.counts),
+        recovery=batches_of(rules.bleed.output.recovery),
+        integration_sites=batches_of(rules.bleed.output.integration_sites),
+    output:
+        counts="results/{study}/blood/{arm}/counts.parquet",
+        recovery="results/{study}/blood/{arm}/recovery.parquet",
+        integration_sites="results/{study}/blood/{arm}/integration_sites.parquet",
+    log:
+        "results/{study}/logs/blood/{arm}/gather.log",
+    benchmark:
+        "results/{study}/benchmarks/blood/{arm}/gather.tsv"
+    message:
+        "Blood of arm {wildcards.arm}: gathering the batches"

@@ -1,0 +1,45 @@
+# Configuration, and the few words that the rules share.
+from hsc_pipeline.code_hash import code_hash
+from hsc_pipeline.errors import UserError
+from hsc_pipeline.study import load_study, read_yaml
+from snakemake.exceptions import WorkflowError
+
+
+def checked_study():
+    """The study of this run, or one sentence on what is wrong with its file."""
+    files = workflow.configfiles
+    try:
+        for file in files:
+            read_yaml(file)
+        return load_study(config, " and ".join(map(str, files)) or "study")
+    except UserError as error:
+        raise WorkflowError(str(error)) from None
+
+
+STUDY = checked_study()
+
+
+wildcard_constraints:
+    study=STUDY.name,
+    arm="|".join(STUDY.arms),
+    batch=r"\d+-\d+",
+
+
+def settings_of(stage):
+    """This job's own values, tables and parts of the study file: a change reruns just these jobs."""
+    return lambda wildcards: STUDY.settings(stage, wildcards.arm)
+
+
+def patients_in(wildcards):
+    """First and last patient of a batch, whole numbers."""
+    return [int(number) for number in wildcards.batch.split("-")]
+
+
+def batches_of(path):
+    """All batches of an arm, in order."""
+    return expand(path, batch=STUDY.batches(), allow_missing=True)
+
+
+def arms_of(path):
+    """One file of each arm, in the order of the study file."""
+    return expand(path, arm=STUDY.arms, allow_missing=True)

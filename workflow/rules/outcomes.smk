@@ -1,0 +1,57 @@
+# Outcomes: one row per patient.
+
+
+rule summarise_arm:
+    input:
+        patients="results/{study}/plan/{arm}/patients.parquet",
+        products="results/{study}/product/{arm}/products.parquet",
+        marrow="results/{study}/engraftment/{arm}/marrow.parquet",
+        counts="results/{study}/blood/{arm}/counts.parquet",
+        recovery="results/{study}/blood/{arm}/recovery.parquet",
+        integration_sites="results/{study}/blood/{arm}/integration_sites.parquet",
+        reconstitution="results/{study}/immunity/{arm}/reconstitution.parquet",
+        challenges="results/{study}/immunity/{arm}/challenges.parquet",
+        scores="results/{study}/immunity/{arm}/scores.parquet",
+    output:
+        temp("results/{study}/.batches/outcomes/{arm}.parquet"),
+    log:
+        "results/{study}/logs/outcomes/{arm}.log",
+    benchmark:
+        "results/{study}/benchmarks/outcomes/{arm}.tsv"
+    conda:
+        "../envs/hsc_pipeline.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 3000 * attempt,
+        runtime=30,
+    params:
+        settings=settings_of("outcomes"),
+        code=code_hash("outcomes"),
+    message:
+        "Outcomes of arm {wildcards.arm}"
+    script:
+        "../scripts/summarise_arm.py"
+
+
+rule outcomes:
+    input:
+        arms_of(rules.summarise_arm.output[0]),
+    output:
+        parquet="results/{study}/outcomes.parquet",
+        csv="results/{study}/outcomes.csv",
+    log:
+        "results/{study}/logs/outcomes/outcomes.log",
+    benchmark:
+        "results/{study}/benchmarks/outcomes/outcomes.tsv"
+    conda:
+        "../envs/hsc_pipeline.yaml"
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=30,
+    params:
+        code=code_hash("tables"),
+    message:
+        "Outcomes of all arms"
+    script:
+        "../scripts/outcomes.py"

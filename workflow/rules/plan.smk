@@ -1,0 +1,63 @@
+# Plan: the study with every default filled in, and the virtual patients of each arm.
+
+
+rule fill_study:
+    output:
+        "results/{study}/study.yaml",
+    log:
+        "results/{study}/logs/plan/study.log",
+    benchmark:
+        "results/{study}/benchmarks/plan/study.tsv"
+    conda:
+        "../envs/hsc_pipeline.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=5,
+    params:
+        study=STUDY.as_dict(),
+    message:
+        "Writing study.yaml with every default, its evidence and its source"
+    script:
+        "../scripts/fill_study.py"
+
+
+rule plan_patients:
+    output:
+        "results/{study}/plan/{arm}/patients.parquet",
+    log:
+        "results/{study}/logs/plan/{arm}.log",
+    benchmark:
+        "results/{study}/benchmarks/plan/{arm}.tsv"
+    conda:
+        "../envs/hsc_pipeline.yaml"
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=10,
+    params:
+        patients=STUDY.file.patients,
+        settings=settings_of("plan"),
+        code=code_hash("plan"),
+    message:
+        "Plan: {params.patients} virtual patients of arm {wildcards.arm}"
+    script:
+        "../scripts/plan_patients.py"
+
+
+# Template of the rules that join an arm's batches.
+rule gather:
+    log:
+        "results/{study}/logs/gather.log",
+    benchmark:
+        "results/{study}/benchmarks/gather.tsv"
+    conda:
+        "../envs/hsc_pipeline.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=30,
+    params:
+        code=code_hash("tables"),
+    script:
+        "../scripts/gather.py"

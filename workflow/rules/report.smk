@@ -1,0 +1,72 @@
+# Report: one page to read, and the manifest, written last.
+
+
+rule report:
+    input:
+        study="results/{study}/study.yaml",
+        outcomes="results/{study}/outcomes.parquet",
+        performance="results/{study}/models/performance.csv",
+        importance="results/{study}/models/importance.csv",
+        predictions="results/{study}/models/predictions.csv",
+        patients=arms_of("results/{study}/plan/{arm}/patients.parquet"),
+        products=arms_of("results/{study}/product/{arm}/products.parquet"),
+        clones=arms_of("results/{study}/product/{arm}/clones.parquet"),
+        marrow=arms_of("results/{study}/engraftment/{arm}/marrow.parquet"),
+        clone_sizes=arms_of("results/{study}/engraftment/{arm}/clone_sizes.parquet"),
+        counts=arms_of("results/{study}/blood/{arm}/counts.parquet"),
+        integration_sites=arms_of(
+            "results/{study}/blood/{arm}/integration_sites.parquet"
+        ),
+        challenges=arms_of("results/{study}/immunity/{arm}/challenges.parquet"),
+        scores=arms_of("results/{study}/immunity/{arm}/scores.parquet"),
+    output:
+        "results/{study}/report.html",
+    log:
+        "results/{study}/logs/report.log",
+    benchmark:
+        "results/{study}/benchmarks/report.tsv"
+    conda:
+        "../envs/hsc_pipeline.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=30,
+    params:
+        arms=list(STUDY.arms),
+        code=code_hash("report"),
+    message:
+        "Report"
+    script:
+        "../scripts/report.py"
+
+
+rule manifest:
+    input:
+        study="results/{study}/study.yaml",
+        report="results/{study}/report.html",
+        outcomes=["results/{study}/outcomes.parquet", "results/{study}/outcomes.csv"],
+        models=rules.fit_surrogates.output,
+        plan=arms_of(rules.plan_patients.output[0]),
+        product=[arms_of(path) for path in rules.gather_product.output],
+        engraftment=[arms_of(path) for path in rules.gather_engraftment.output],
+        blood=[arms_of(path) for path in rules.gather_blood.output],
+        immunity=[arms_of(path) for path in rules.gather_immunity.output],
+    output:
+        "results/{study}/manifest.json",
+    log:
+        "results/{study}/logs/manifest.log",
+    benchmark:
+        "results/{study}/benchmarks/manifest.tsv"
+    conda:
+        "../envs/hsc_pipeline.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=30,
+    params:
+        seed=STUDY.file.seed,
+        code=code_hash("manifest"),
+    message:
+        "Manifest: checksums of every file"
+    script:
+        "../scripts/manifest.py"

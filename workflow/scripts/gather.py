@@ -1,0 +1,10 @@
+"""Join the batches of one arm, table by table."""
+
+from hsc_pipeline.logs import start
+
+start(snakemake.log[0])
+
+from hsc_pipeline.tables import gather
+
+for name in snakemake.output.keys():
+    gather(snakemake.input[name], snakemake.output[name])
