@@ -11,7 +11,8 @@ from hsc_pipeline.errors import UserError
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code: 0 good, 1 something found, 2 a mistake in the call."""
     parser = argparse.ArgumentParser(
-        prog="python -m hsc_pipeline", description="Studies of gene-corrected stem cells; run them with snakemake."
+        prog="python -m hsc_pipeline",
+        description="Studies of gene-corrected stem cells; run them with snakemake.",
     )
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")

@@ -6,9 +6,8 @@ import numpy as np
 import pyarrow as pa
 
 from hsc_pipeline.dynamics import simulate_clones
-from hsc_pipeline.plan import spread
 from hsc_pipeline.settings import Settings
-from hsc_pipeline.streams import sequence, stream
+from hsc_pipeline.streams import sequence, spread, stream
 from hsc_pipeline.tables import Column, Table
 
 MARROW = Table(
@@ -45,7 +44,10 @@ CAPACITY_STEP_YEARS = 0.25
 
 
 def engraft_patients(
-    patients: Sequence[Mapping], products: Mapping[int, Mapping], clones: Mapping[int, Mapping], settings: Settings
+    patients: Sequence[Mapping],
+    products: Mapping[int, Mapping],
+    clones: Mapping[int, Mapping],
+    settings: Settings,
 ) -> Iterator[dict[str, pa.Table]]:
     """Simulate the marrow of each patient.
 
@@ -78,14 +80,17 @@ def engraft_patient(
     months = np.array([0.0, *settings.study["visits_months"]])
     residual = residual_host_fraction(
         patient["busulfan_auc"],
-        a50=settings["conditioning.a50"] * spread(seed, "engraftment.sensitivity", settings["conditioning.a50_ln_sd"]),
+        a50=settings["conditioning.a50"]
+        * spread(seed, "engraftment.sensitivity", settings["conditioning.a50_ln_sd"]),
         hill=settings["conditioning.hill"],
     )
     room = marrow_capacity(age, settings)
     take = take_probability(residual, room, product["lt_hsc"], settings["marrow.niche_turnover_share"])
     host = int(stream(seed, "engraftment.host").poisson(room * residual))
     uncorrected = int(
-        stream(seed, "engraftment.uncorrected").binomial(product["lt_hsc"] - product["lt_hsc_corrected"], take)
+        stream(seed, "engraftment.uncorrected").binomial(
+            product["lt_hsc"] - product["lt_hsc_corrected"], take
+        )
     )
     engrafted = np.flatnonzero(stream(seed, "engraftment.corrected").random(len(copies)) < take)
 
@@ -120,7 +125,8 @@ def engraft_patient(
                 "corrected": corrected,
                 "live_clones": (clones > 0).sum(axis=1),
                 "copies_per_corrected": [
-                    float(c) / n if n else None for c, n in zip(clones @ copies[engrafted], corrected, strict=True)
+                    float(c) / n if n else None
+                    for c, n in zip(clones @ copies[engrafted], corrected, strict=True)
                 ],
             }
         ),

@@ -13,7 +13,16 @@ from hsc_pipeline.tables import replacing, sweep
 NAME = "manifest.json"
 # Times and scratch: a run leaves them, and they say nothing of the results.
 OUTSIDE = ("logs", "benchmarks", ".batches")
-LIBRARIES = ("numpy", "scipy", "pandas", "pyarrow", "scikit-learn", "snakemake", "altair", "vl-convert-python")
+LIBRARIES = (
+    "numpy",
+    "scipy",
+    "pandas",
+    "pyarrow",
+    "scikit-learn",
+    "snakemake",
+    "altair",
+    "vl-convert-python",
+)
 
 
 def write_manifest(folder: str | Path, files: Iterable[str | Path], study: str, seed: int) -> None:
@@ -54,7 +63,7 @@ def describe(path: Path) -> dict:
     return entry
 
 
-def _column(field) -> str:  # noqa: ANN001
+def _column(field) -> str:
     unit = (field.metadata or {}).get(b"unit", b"").decode()
     return f"{field.type} [{unit}]" if unit else str(field.type)
 
@@ -88,7 +97,9 @@ def _read(folder: Path) -> dict:
         content = json.loads((folder / NAME).read_text(encoding="utf-8"))
         content["files"].items()
     except FileNotFoundError:
-        raise UserError(f"{folder}: there is no {NAME}; a run writes it last, so this run has not ended") from None
+        raise UserError(
+            f"{folder}: there is no {NAME}; a run writes it last, so this run has not ended"
+        ) from None
     except (ValueError, TypeError, KeyError, AttributeError):
         raise UserError(f"{folder / NAME}: this is not a manifest") from None
     return content

@@ -21,7 +21,8 @@ TARGETS = {
 }
 LARGEST_FOLDS = 5
 FEWEST_PATIENTS = 10
-PERMUTATIONS = 10
+PERMUTATIONS = 5
+TREES = 100
 
 
 def fit_surrogates(outcomes: pd.DataFrame, seed: int) -> dict[str, pd.DataFrame]:
@@ -61,14 +62,20 @@ def fit_surrogates(outcomes: pd.DataFrame, seed: int) -> dict[str, pd.DataFrame]
                 for name, make in candidates(seed).items():
                     model = make().fit(features.iloc[train], y[train])
                     predicted = model.predict(features.iloc[test])
-                    performance.append({"target": target, "model": name, "fold": fold, **errors(y[test], predicted)})
+                    performance.append(
+                        {"target": target, "model": name, "fold": fold, **errors(y[test], predicted)}
+                    )
                     rows = outcomes.iloc[test][["arm", "patient"]].assign(
                         target=target, model=name, observed=y[test], predicted=predicted
                     )
                     predictions.append(rows)
                     if name == "surrogate":
                         shuffled = permutation_importance(
-                            model, features.iloc[test], y[test], n_repeats=PERMUTATIONS, random_state=seed % 2**32
+                            model,
+                            features.iloc[test],
+                            y[test],
+                            n_repeats=PERMUTATIONS,
+                            random_state=seed % 2**32,
                         )
                         importance.append((target, shuffled.importances))
     return _frames(performance, importance, predictions)
@@ -92,7 +99,7 @@ def candidates(seed: int) -> Mapping[str, Callable]:
         "constant": DummyRegressor,
         "linear": lambda: make_pipeline(StandardScaler(), LinearRegression()),
         "surrogate": lambda: RandomForestRegressor(
-            200, min_samples_leaf=5, max_features=0.6, n_jobs=1, random_state=seed % 2**32
+            TREES, min_samples_leaf=5, max_features=0.6, n_jobs=1, random_state=seed % 2**32
         ),
     }
 
@@ -105,9 +112,9 @@ def errors(observed: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
 
 
 def compare_to_baseline(performance: pd.DataFrame) -> pd.DataFrame:
-    """Return mean and sd of R2 over folds by target and model, and whether the surrogate beats the linear one.
+    """Return mean and sd of R2 by target and model, and whether the surrogate beats the linear model.
 
-    Better means by more than two standard errors of the difference between folds.
+    Over folds; better means by more than two standard errors of the difference between folds.
     """
     r2 = performance.pivot(index=["target", "fold"], columns="model", values="r2")
     summary = r2.groupby("target", sort=False).agg(["mean", "std"])

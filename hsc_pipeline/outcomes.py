@@ -41,11 +41,18 @@ OUTCOMES = Table(
         "clearance_day": Column(pa.float64(), "days", "day the challenge is cleared", 0),
         "immune_score": Column(pa.float64(), meaning="composite immune competence", **_POINTS),
         "t_protection_month": Column(
-            pa.float64(), "months", "first visit with functional CD3+ cells in the interval; empty if never", 0, None, True
+            pa.float64(),
+            "months",
+            "first visit with functional CD3+ cells in the interval; empty if never",
+            0,
+            None,
+            True,
         ),
         "observed_clones": Column(pa.int64(), "sites", "sites read in the last neutrophil sample", 0),
         "observed_shannon": Column(pa.float64(), "nats", "Shannon index of their fragments", 0),
-        "largest_share": Column(pa.float64(), meaning="largest share of one site in any neutrophil sample", **_SHARE),
+        "largest_share": Column(
+            pa.float64(), meaning="largest share of one site in any neutrophil sample", **_SHARE
+        ),
         "dominance_alarm": Column(pa.bool_(), "", "whether that share passed the alarm"),
     },
 )

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from hsc_pipeline.settings import Settings
-from hsc_pipeline.streams import patient_seed, stream
+from hsc_pipeline.streams import patient_seed, spread, stream
 from hsc_pipeline.tables import Column, Table
 
 PATIENTS = Table(
@@ -62,17 +62,14 @@ def plan_patient(patient: int, seed: int, settings: Settings) -> dict:
         "patient": patient,
         "patient_seed": seed,
         "age_years": age,
-        "weight_kg": np.interp(age, ages, weights) * spread(seed, "plan.weight", settings["cohort.weight_ln_sd"]),
+        "weight_kg": np.interp(age, ages, weights)
+        * spread(seed, "plan.weight", settings["cohort.weight_ln_sd"]),
         "null_genotype": stream(seed, "plan.genotype").random() < settings["cohort.null_fraction"],
-        "cd34_per_kg": settings["product.cd34_per_kg"] * spread(seed, "plan.dose", settings["product.cd34_ln_sd"]),
+        "cd34_per_kg": settings["product.cd34_per_kg"]
+        * spread(seed, "plan.dose", settings["product.cd34_ln_sd"]),
         "busulfan_auc": settings["conditioning.busulfan_auc"]
         * spread(seed, "plan.exposure", settings["conditioning.auc_ln_sd"]),
     }
-
-
-def spread(seed: int, quantity: str, ln_sd: float) -> float:
-    """Draw a patient's log-normal factor, with median one."""
-    return float(np.exp(ln_sd * stream(seed, quantity).standard_normal()))
 
 
 def draw_age(rng: np.random.Generator, median: float, ln_sd: float, least: float, most: float) -> float:

@@ -6,9 +6,8 @@ from math import exp, inf, log1p
 import numpy as np
 import pyarrow as pa
 
-from hsc_pipeline.plan import spread
 from hsc_pipeline.settings import Settings
-from hsc_pipeline.streams import stream
+from hsc_pipeline.streams import spread, stream
 from hsc_pipeline.tables import Column, Table
 
 PRODUCTS = Table(
@@ -19,7 +18,9 @@ PRODUCTS = Table(
         "cd34_cells": Column(pa.float64(), "cells", "CD34+ cells infused", 0),
         "mean_copies": Column(pa.float64(), "copies/cell", "vector copies per cell of the product (VCN)", 0),
         "transduced_fraction": Column(pa.float64(), "", "cells of the product with a copy", 0, 1),
-        "copies_per_transduced": Column(pa.float64(), "copies/cell", "copies per transduced cell of the product", 1),
+        "copies_per_transduced": Column(
+            pa.float64(), "copies/cell", "copies per transduced cell of the product", 1
+        ),
         "lt_hsc": Column(pa.int64(), "cells", "long-term stem cells that engraft under full conditioning", 0),
         "lt_hsc_corrected": Column(pa.int64(), "cells", "those with at least one copy", 0),
     },
@@ -76,14 +77,18 @@ def make_products(patients: Sequence[Mapping], settings: Settings) -> Iterator[d
 def make_product(patient: Mapping, k: float, genome: "Genome", settings: Settings) -> dict[str, pa.Table]:
     """Draw one patient's product; `k` is the dispersion of copies per cell."""
     number, seed = patient["patient"], patient["patient_seed"]
-    mean = settings["product.mean_copies"] * spread(seed, "product.mean_copies", settings["product.mean_copies_ln_sd"])
+    mean = settings["product.mean_copies"] * spread(
+        seed, "product.mean_copies", settings["product.mean_copies_ln_sd"]
+    )
     cd34_cells = patient["cd34_per_kg"] * patient["weight_kg"]
     frequency = draw_lt_hsc_frequency(
         seed, settings["product.lt_hsc_per_cd34"], settings["product.lt_hsc_log10_sd"]
     )
     lt_hsc = int(stream(seed, "product.lt_hsc").poisson(cd34_cells * frequency))
 
-    copies = draw_copies(stream(seed, "product.copies"), mean * settings["product.lt_copies_ratio"], k, lt_hsc)
+    copies = draw_copies(
+        stream(seed, "product.copies"), mean * settings["product.lt_copies_ratio"], k, lt_hsc
+    )
     copies = copies[copies > 0]
     clone = np.arange(len(copies))
     owner = np.repeat(clone, copies)

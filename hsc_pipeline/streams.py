@@ -25,3 +25,8 @@ def sequence(seed: int, quantity: str) -> np.random.SeedSequence:
 def stream(seed: int, quantity: str) -> np.random.Generator:
     """Return the generator of one quantity (``"product.copies"``) of one patient."""
     return np.random.default_rng(sequence(seed, quantity))
+
+
+def spread(seed: int, quantity: str, ln_sd: float) -> float:
+    """Draw a patient's log-normal factor, with median one."""
+    return float(np.exp(ln_sd * stream(seed, quantity).standard_normal()))

@@ -1,5 +1,6 @@
 """The study file: what a user writes, checked before any work, and filled from the catalogue."""
 
+import itertools
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,7 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hsc_pipeline.catalogue import Value, disease_title, diseases, tables, values_for
 from hsc_pipeline.errors import UserError, suggest
-from hsc_pipeline.settings import STAGES, Settings
+from hsc_pipeline.settings import Settings
+from hsc_pipeline.stages import STAGES
 
 SCHEMA_VERSION = 1
 SAMPLED_LINEAGES = ("neutrophil", "t_cell", "b_cell")
@@ -31,7 +33,9 @@ class ArmFile(Strict):
 
     name: Name = Field(description="Short name, used in paths and figures.")
     description: str = Field("", max_length=200, description="The arm in words, for the report.")
-    set: Overrides = Field(default_factory=dict, description="Catalogue values that this arm replaces, by name.")
+    set: Overrides = Field(
+        default_factory=dict, description="Catalogue values that this arm replaces, by name."
+    )
 
 
 class Sampling(Strict):
@@ -40,7 +44,7 @@ class Sampling(Strict):
     months: list[Annotated[float, Field(ge=6, le=240)]] = Field(
         [6, 12, 24, 60],
         min_length=1,
-        description="Visits whose blood is sequenced, from month 6, when the short-lived progenitors are gone.",
+        description="Visits whose blood is sequenced, from month 6, when short-lived progenitors are gone.",
     )
     lineages: list[Literal[SAMPLED_LINEAGES]] = Field(
         list(SAMPLED_LINEAGES), min_length=1, description="Sorted cells that are sequenced."
@@ -58,16 +62,23 @@ class StudyFile(Strict):
     disease: str = Field(description="An entry of the catalogue.")
     patients: int = Field(ge=1, le=10_000_000, description="Virtual patients in each arm.")
     visits_months: list[Month] = Field(
-        min_length=1, max_length=200, description="Months after infusion at which patients are seen, increasing."
+        min_length=1,
+        max_length=200,
+        description="Months after infusion at which patients are seen, increasing.",
     )
     arms: list[ArmFile] = Field(min_length=1, max_length=2000, description="What is compared.")
     independent_arms: bool = Field(
-        False, description="Draw other patients for each arm, as in a parallel-group trial, instead of the same ones."
+        False,
+        description="Draw other patients for each arm, as in a parallel-group trial, not the same ones.",
     )
     sampling: Sampling = Field(default_factory=Sampling, description="The laboratory's programme.")
-    set: Overrides = Field(default_factory=dict, description="Catalogue values that the study replaces, by name.")
+    set: Overrides = Field(
+        default_factory=dict, description="Catalogue values that the study replaces, by name."
+    )
     patients_per_job: int | None = Field(
-        None, ge=1, description="Patients simulated by one job; follows from the work; never changes a result."
+        None,
+        ge=1,
+        description="Patients simulated by one job; follows from the work; never changes a result.",
     )
 
 
@@ -135,7 +146,9 @@ class Study:
                 {
                     "name": arm.name,
                     "description": arm.description,
-                    "set": {n: v.value for n, v in sorted(arm.values.items()) if v.value != first.values[n].value},
+                    "set": {
+                        n: v.value for n, v in sorted(arm.values.items()) if v.value != first.values[n].value
+                    },
                 }
                 for arm in self.arms.values()
             ],
@@ -164,7 +177,9 @@ def read_yaml(path: str | Path) -> dict:
             for key, _ in node.value:
                 if key.value in seen:
                     line = key.start_mark.line + 1
-                    raise UserError(f"{path}, line {line}: {key.value!r} stands twice; each key may stand once")
+                    raise UserError(
+                        f"{path}, line {line}: {key.value!r} stands twice; each key may stand once"
+                    )
                 seen.add(key.value)
             return super().construct_mapping(node, deep)
 
@@ -216,7 +231,7 @@ def _sampled_at_visits(file: StudyFile) -> StudyFile:
 
 def _check_order(file: StudyFile) -> None:
     months = file.visits_months
-    for earlier, later in zip(months, months[1:], strict=False):
+    for earlier, later in itertools.pairwise(months):
         if later <= earlier:
             raise UserError(f"visits_months: {later:g} follows {earlier:g}; months must increase")
     for month in file.sampling.months:
@@ -226,7 +241,9 @@ def _check_order(file: StudyFile) -> None:
     names = [arm.name for arm in file.arms]
     for name in names:
         if names.count(name) > 1:
-            raise UserError(f"arms: {name!r} stands {names.count(name)} times; each arm needs a name of its own")
+            raise UserError(
+                f"arms: {name!r} stands {names.count(name)} times; each arm needs a name of its own"
+            )
 
 
 def _fill(file: StudyFile) -> dict[str, Arm]:
@@ -260,8 +277,8 @@ def _check_copies(arm: Arm) -> None:
     most = 1 - exp(-mean)
     if not 0 < fraction < most:
         raise UserError(
-            f"arm {arm.name!r}: product.transduced_fraction = {fraction:g} with product.mean_copies = {mean:g}; "
-            f"allowed: above 0 and below {most:.3f}, the Poisson limit"
+            f"arm {arm.name!r}: product.transduced_fraction = {fraction:g} with "
+            f"product.mean_copies = {mean:g}; allowed: above 0 and below {most:.3f}, the Poisson limit"
         )
 
 
@@ -288,7 +305,9 @@ def _sentence(problem: dict) -> str:
     if kind == "string_pattern_mismatch":
         return f"{place} = {given!r}; allowed: a-z, 0-9 and _, beginning with a letter, at most 40"
     message = re.sub(r"^(Input should|List should|String should)", "should", problem["msg"])
-    shown = repr(given) if isinstance(given, str | int | float | bool) or given is None else type(given).__name__
+    shown = (
+        repr(given) if isinstance(given, str | int | float | bool) or given is None else type(given).__name__
+    )
     return f"{place} = {shown}; it {message[0].lower()}{message[1:]}"
 
 

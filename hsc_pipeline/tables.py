@@ -103,7 +103,8 @@ class Table:
                 least, most = pc.min(values).as_py(), pc.max(values).as_py()
                 if least < column.least or (column.most is not None and most > column.most):
                     raise ModelError(
-                        f"{label}: {name} runs from {least} to {most}; allowed {column.least} to {column.most}"
+                        f"{label}: {name} runs from {least} to {most}; "
+                        f"allowed {column.least} to {column.most}"
                     )
         self._check_key(table, label)
         return table

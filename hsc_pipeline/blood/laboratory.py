@@ -74,7 +74,10 @@ def read_integration_sites(
             "patient": np.full(len(index), patient["patient"]),
             "month": np.repeat([float(sample["month"]) for sample in samples], sizes),
             "lineage": np.repeat([sample["lineage"] for sample in samples], sizes),
-            **{name: sites[name][index] for name in ("clone", "site", "chromosome", "position", "strand", "gene")},
+            **{
+                name: sites[name][index]
+                for name in ("clone", "site", "chromosome", "position", "strand", "gene")
+            },
             **{name: np.concatenate([sample[name] for sample in samples]) for name in ("fragments", "reads")},
         }
     )
@@ -82,9 +85,7 @@ def read_integration_sites(
 
 def corrected_from_stem_cells(counts: pa.Table, month: float, lineage: str) -> float:
     """Return the fraction of a sorted sample's cells that stem from corrected long-term stem cells."""
-    rows = [
-        row for row in counts.to_pylist() if row["month"] == month and row["lineage"] in SORTED[lineage]
-    ]
+    rows = [row for row in counts.to_pylist() if row["month"] == month and row["lineage"] in SORTED[lineage]]
     total = sum(row["count_per_ul"] for row in rows)
     stem = sum(row["corrected_per_ul"] * row["stem_cell_share"] for row in rows)
     return stem / total if total > 0 else 0.0

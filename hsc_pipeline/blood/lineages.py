@@ -12,9 +12,8 @@ import numpy as np
 import pyarrow as pa
 
 from hsc_pipeline.norms import Norms
-from hsc_pipeline.plan import spread
 from hsc_pipeline.settings import Settings
-from hsc_pipeline.streams import stream
+from hsc_pipeline.streams import spread, stream
 from hsc_pipeline.tables import Column, Table
 
 LINEAGES = ("neutrophil", "monocyte", "platelet", "b_cell", "nk_cell", "cd4_t", "cd8_t")
@@ -47,7 +46,9 @@ RECOVERY = Table(
     {
         "patient": Column(pa.int32(), "", "number of the virtual patient", 0),
         "neutrophil_recovery_day": Column(pa.float64(), "days", "day of neutrophil engraftment", 0),
-        "platelet_recovery_day": Column(pa.float64(), "days", "day a healthy marrow's platelets would engraft", 0),
+        "platelet_recovery_day": Column(
+            pa.float64(), "days", "day a healthy marrow's platelets would engraft", 0
+        ),
     },
 )
 
@@ -74,10 +75,14 @@ def count_blood(
     parts = []
     for lineage in LINEAGES:
         setpoint = float(
-            np.exp(norms.ln_sd(lineage, patient["age_years"]) * stream(seed, f"blood.{lineage}").standard_normal())
+            np.exp(
+                norms.ln_sd(lineage, patient["age_years"])
+                * stream(seed, f"blood.{lineage}").standard_normal()
+            )
         )
         visit_noise = np.exp(
-            settings["blood.visit_ln_sd"] * stream(seed, f"blood.{lineage}.visit").standard_normal(len(months))
+            settings["blood.visit_ln_sd"]
+            * stream(seed, f"blood.{lineage}.visit").standard_normal(len(months))
         )
         normal = norms.median(lineage, ages) * setpoint * visit_noise
         recovered = recovered_fraction(lineage, months, patient["age_years"], days, norms, settings)
@@ -100,12 +105,19 @@ def count_blood(
             }
         )
     counts = {name: np.concatenate([part[name] for part in parts]) for name in COUNTS.columns}
-    recovery = {"patient": [patient["patient"]], **{f"{cell}_recovery_day": [day] for cell, day in days.items()}}
+    recovery = {
+        "patient": [patient["patient"]],
+        **{f"{cell}_recovery_day": [day] for cell, day in days.items()},
+    }
     return COUNTS.build(counts), RECOVERY.build(recovery)
 
 
 def production(
-    months: np.ndarray, product: Mapping, marrow: Mapping[str, np.ndarray], settings: Settings, patient: Mapping
+    months: np.ndarray,
+    product: Mapping,
+    marrow: Mapping[str, np.ndarray],
+    settings: Settings,
+    patient: Mapping,
 ) -> dict[str, np.ndarray]:
     """Return what feeds the blood at each visit.
 
@@ -120,7 +132,9 @@ def production(
     from_stem = np.interp(born, marrow["month"], stem)
     copies = np.asarray(marrow["copies_per_corrected"], float)
     known = np.isfinite(copies)
-    stem_copies = np.interp(born, marrow["month"][known], copies[known]) if known.any() else np.zeros(len(months))
+    stem_copies = (
+        np.interp(born, marrow["month"][known], copies[known]) if known.any() else np.zeros(len(months))
+    )
 
     residual = float(marrow["residual_host_fraction"][0])
     early = early_infused_share(
@@ -157,7 +171,11 @@ def early_infused_share(residual: float, dose: float, progenitor_weight: float) 
 
 
 def fill_pool(
-    lineage: str, production_corrected: np.ndarray, recovered: np.ndarray, months: np.ndarray, settings: Settings
+    lineage: str,
+    production_corrected: np.ndarray,
+    recovered: np.ndarray,
+    months: np.ndarray,
+    settings: Settings,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return total and corrected cells of a pool, both against its norm.
 

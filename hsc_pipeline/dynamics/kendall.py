@@ -10,6 +10,7 @@ References
 .. [1] Kendall 1948, Ann Math Stat 19:1, 10.1214/aoms/1177730285
 """
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -120,7 +121,7 @@ def kendall_parameters(birth: np.ndarray, death: np.ndarray, years: float) -> tu
     return np.clip(death * share, 0, 1), np.clip(birth * share, 0, 1 - 1e-12)
 
 
-def _step(rng, n, kind, years, room, rates):  # noqa: ANN001, ANN202
+def _step(rng, n, kind, years, room, rates):
     """One step, its rates taken at the mean-field total of the step's middle."""
     per_class = np.bincount(kind, weights=n, minlength=1)
     birth, death = rates(n.sum(), room)
@@ -145,15 +146,15 @@ def _capacity_table(capacity: float | tuple | None) -> tuple[np.ndarray, np.ndar
     return starts, cells
 
 
-def _intervals(start: float, stop: float, starts: np.ndarray, cells: np.ndarray):  # noqa: ANN202
+def _intervals(start: float, stop: float, starts: np.ndarray, cells: np.ndarray):
     """Yield (start, end, capacity) of the pieces of [start, stop] with one capacity."""
     edges = [start, *starts[(starts > start) & (starts < stop)], stop]
-    for left, right in zip(edges, edges[1:], strict=False):
+    for left, right in itertools.pairwise(edges):
         if right > left:
             yield left, right, cells[np.searchsorted(starts, left, side="right") - 1]
 
 
-def _check(sizes, fitness_class, division, loss, times, cells, regulation, regrowth) -> None:  # noqa: ANN001
+def _check(sizes, fitness_class, division, loss, times, cells, regulation, regrowth) -> None:
     if not np.issubdtype(sizes.dtype, np.integer) or sizes.ndim != 1 or np.any(sizes < 0):
         raise ValueError("sizes: whole numbers of cells, none negative, in one dimension")
     if not np.issubdtype(fitness_class.dtype, np.integer) or fitness_class.shape != sizes.shape:

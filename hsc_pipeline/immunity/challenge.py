@@ -8,13 +8,13 @@ antibody A::
     E' = beta T V - k E
     I' = k E - (delta + nu N + kappa K) I
     V' = p I - (c + gamma A) V
-    K' = a (1 - h + h H) K I/(I + i) - w (K - K0)
-    B' = g H B I/(I + i) - m (B - B0)
+    K' = a (1 - h + h H) K (1 - K/m) I/(I + i) - w (K - K0)
+    B' = g H B I/(I + i) - u (B - B0)
     A' = B - B0 - d A
 
-K0, B0, N and the help H are the patient's functional CD8+, B, NK and CD4+ cells against the median
-for age, so that a median healthy child has one of each.  The patient at every visit, a healthy twin and
-an untreated twin are solved together.
+Killer T cells number at most m.  K0, B0, N and the help H are the patient's functional CD8+, B, NK and
+CD4+ cells against the median for age, so that a median healthy child has one of each.  The patient at
+every visit, a healthy twin and an untreated twin are solved together.
 """
 
 from collections.abc import Mapping
@@ -29,6 +29,7 @@ from hsc_pipeline.settings import Settings
 from hsc_pipeline.tables import Column, Table
 
 STEP_DAYS = 0.1
+STATES = 7  # T, E, I, V, K, B, A
 
 CHALLENGES = Table(
     "challenges",
@@ -58,8 +59,7 @@ class Course:
     days : array, shape (times,)
     load : array, shape (times, courses)
         TCID50/mL.
-    states : array, shape (7, courses, times)
-        T, E, I, V, K, B, A.
+    states : array, shape (STATES, courses, times)
     """
 
     days: np.ndarray
@@ -79,7 +79,10 @@ def challenge_patient(patient: Mapping, reconstitution: pa.Table, settings: Sett
     settings : Settings
         Of the stage ``immunity``.
     """
-    columns = {name: reconstitution.column(name).to_numpy(zero_copy_only=False) for name in reconstitution.column_names}
+    columns = {
+        name: reconstitution.column(name).to_numpy(zero_copy_only=False)
+        for name in reconstitution.column_names
+    }
     relative = {}
     for cell in ARMS:
         here = columns["cell"] == cell
@@ -124,23 +127,33 @@ def infect(relative: Mapping[str, np.ndarray], settings: Settings, who: str) -> 
     from scipy.integrate import solve_ivp
 
     courses = len(relative["cd8_t"])
-    start = np.zeros((7, courses))
-    start[0] = settings["pathogen.target_cells"]
-    start[3] = settings["pathogen.inoculum"]
-    start[4], start[5] = relative["cd8_t"], relative["b_cell"]
+    start = np.zeros((courses, STATES))
+    start[:, 0] = settings["pathogen.target_cells"]
+    start[:, 3] = settings["pathogen.inoculum"]
+    start[:, 4], start[:, 5] = relative["cd8_t"], relative["b_cell"]
     horizon = settings["challenge.horizon_days"]
     days = np.linspace(0, horizon, round(horizon / STEP_DAYS) + 1)
+    # Courses do not touch each other: with a course's states side by side the Jacobian is a narrow band.
     solved = solve_ivp(
-        _change, (0, horizon), start.ravel(), "LSODA", days, args=(relative, settings), rtol=1e-5, atol=1e-4
+        _change,
+        (0, horizon),
+        start.ravel(),
+        method="LSODA",
+        t_eval=days,
+        args=(relative, settings),
+        rtol=1e-5,
+        atol=1e-4,
+        lband=STATES - 1,
+        uband=STATES - 1,
     )
     if not solved.success:
         raise ModelError(f"{who}: the course of the infection could not be solved: {solved.message}")
-    states = solved.y.reshape(7, courses, len(days))
+    states = solved.y.reshape(courses, STATES, len(days)).swapaxes(0, 1)
     return Course(days, np.maximum(states[3].T, 0), states)
 
 
 def _change(_day: float, flat: np.ndarray, relative: Mapping[str, np.ndarray], v: Settings) -> np.ndarray:
-    target, eclipse, infected, virus, killers, plasmablasts, antibody = flat.reshape(7, -1)
+    target, eclipse, infected, virus, killers, plasmablasts, antibody = flat.reshape(-1, STATES).T
     infection = v["pathogen.infection_rate"] * target * virus
     drive = infected / (infected + v["response.half_infected"])
     killed = (
@@ -149,20 +162,25 @@ def _change(_day: float, flat: np.ndarray, relative: Mapping[str, np.ndarray], v
         + v["response.t_cell_killing"] * killers
     )
     help_share, help_given = v["response.help_share"], np.minimum(relative["cd4_t"], 1)
-    return np.concatenate(
+    return np.column_stack(
         [
-            v["pathogen.target_regrowth"] * (v["pathogen.target_cells"] - target - eclipse - infected) - infection,
+            v["pathogen.target_regrowth"] * (v["pathogen.target_cells"] - target - eclipse - infected)
+            - infection,
             infection - v["pathogen.eclipse_exit"] * eclipse,
             v["pathogen.eclipse_exit"] * eclipse - killed * infected,
             v["pathogen.production"] * infected
             - (v["pathogen.virion_clearance"] + v["response.antibody_effect"] * antibody) * virus,
-            v["response.t_cell_expansion"] * (1 - help_share + help_share * help_given) * killers * drive
+            v["response.t_cell_expansion"]
+            * (1 - help_share + help_share * help_given)
+            * killers
+            * (1 - killers / v["response.most_killers"])
+            * drive
             - v["response.t_cell_decline"] * (killers - relative["cd8_t"]),
             v["response.plasmablast_expansion"] * help_given * plasmablasts * drive
             - v["response.plasmablast_decline"] * (plasmablasts - relative["b_cell"]),
             plasmablasts - relative["b_cell"] - v["response.antibody_decay"] * antibody,
         ]
-    )
+    ).ravel()
 
 
 def clearance_day(course: Course, detection: float) -> np.ndarray:
@@ -173,5 +191,13 @@ def clearance_day(course: Course, detection: float) -> np.ndarray:
 
 
 def clearance_score(day: np.ndarray, healthy_day: float, horizon: float) -> np.ndarray:
-    """Return 100 (horizon - day) / (horizon - healthy day), at most 100: no reward for excess."""
+    """Return 100 (horizon - day) / (horizon - healthy day), at most 100: no reward for excess.
+
+    Raises
+    ------
+    ModelError
+        If even the healthy twin does not clear the infection within the horizon.
+    """
+    if healthy_day >= horizon:
+        raise ModelError(f"challenge: the healthy twin still carries the pathogen after {horizon:g} days")
     return np.minimum(100, 100 * (horizon - day) / (horizon - healthy_day))

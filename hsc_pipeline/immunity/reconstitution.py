@@ -81,7 +81,9 @@ def reconstitute(patient: Mapping, counts: Mapping[str, np.ndarray], settings: S
                 ),
             }
         )
-    return RECONSTITUTION.build({name: np.concatenate([p[name] for p in parts]) for name in RECONSTITUTION.columns})
+    return RECONSTITUTION.build(
+        {name: np.concatenate([p[name] for p in parts]) for name in RECONSTITUTION.columns}
+    )
 
 
 def uncorrected_function(lineage: str, null_genotype: bool, settings: Settings) -> float:

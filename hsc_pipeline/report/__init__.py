@@ -1,3 +1,5 @@
 """Report."""
+
+
 def write_report(path, arms, files):
-    open(path,"w").write("x")
+    open(path, "w").write("x")

@@ -11,7 +11,9 @@ rule bleed:
     output:
         counts=temp("results/{study}/.batches/blood/{arm}/{batch}/counts.parquet"),
         recovery=temp("results/{study}/.batches/blood/{arm}/{batch}/recovery.parquet"),
-        integration_sites=temp("results/{study}/.batches/blood/{arm}/{batch}/integration_sites.parquet"),
+        integration_sites=temp(
+            "results/{study}/.batches/blood/{arm}/{batch}/integration_sites.parquet"
+        ),
     log:
         "results/{study}/logs/blood/{arm}/{batch}.log",
     benchmark:

@@ -1,8 +1,9 @@
 # Configuration, and the few words that the rules share.
+import sys
+
 from hsc_pipeline.code_hash import code_hash
 from hsc_pipeline.errors import UserError
 from hsc_pipeline.study import load_study, read_yaml
-from snakemake.exceptions import WorkflowError
 
 
 def checked_study():
@@ -13,7 +14,7 @@ def checked_study():
             read_yaml(file)
         return load_study(config, " and ".join(map(str, files)) or "study")
     except UserError as error:
-        raise WorkflowError(str(error)) from None
+        sys.exit(f"{error}")
 
 
 STUDY = checked_study()

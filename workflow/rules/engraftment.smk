@@ -8,7 +8,9 @@ rule engraft:
         clones="results/{study}/product/{arm}/clones.parquet",
     output:
         marrow=temp("results/{study}/.batches/engraftment/{arm}/{batch}/marrow.parquet"),
-        clone_sizes=temp("results/{study}/.batches/engraftment/{arm}/{batch}/clone_sizes.parquet"),
+        clone_sizes=temp(
+            "results/{study}/.batches/engraftment/{arm}/{batch}/clone_sizes.parquet"
+        ),
     log:
         "results/{study}/logs/engraftment/{arm}/{batch}.log",
     benchmark:

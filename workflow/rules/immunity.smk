@@ -6,8 +6,12 @@ rule assess:
         patients="results/{study}/plan/{arm}/patients.parquet",
         counts="results/{study}/blood/{arm}/counts.parquet",
     output:
-        reconstitution=temp("results/{study}/.batches/immunity/{arm}/{batch}/reconstitution.parquet"),
-        challenges=temp("results/{study}/.batches/immunity/{arm}/{batch}/challenges.parquet"),
+        reconstitution=temp(
+            "results/{study}/.batches/immunity/{arm}/{batch}/reconstitution.parquet"
+        ),
+        challenges=temp(
+            "results/{study}/.batches/immunity/{arm}/{batch}/challenges.parquet"
+        ),
         scores=temp("results/{study}/.batches/immunity/{arm}/{batch}/scores.parquet"),
     log:
         "results/{study}/logs/immunity/{arm}/{batch}.log",

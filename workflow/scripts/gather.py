@@ -6,5 +6,5 @@ start(snakemake.log[0])
 
 from hsc_pipeline.tables import gather
 
-for name in snakemake.output.keys():
+for name in snakemake.output:
     gather(snakemake.input[name], snakemake.output[name])

@@ -11,4 +11,6 @@ from hsc_pipeline.settings import Settings
 from hsc_pipeline.tables import write
 
 tables = {name: pq.read_table(path, use_threads=False).to_pandas() for name, path in snakemake.input.items()}
-write(snakemake.output[0], summarise_arm(snakemake.wildcards.arm, tables, Settings(**snakemake.params.settings)))
+write(
+    snakemake.output[0], summarise_arm(snakemake.wildcards.arm, tables, Settings(**snakemake.params.settings))
+)
