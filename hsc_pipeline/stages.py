@@ -28,19 +28,54 @@ class Reads:
 
 STAGES: dict[str, Reads] = {
     "plan": Reads(
-        ("cohort.", "product.cd34_", "conditioning.busulfan_auc", "conditioning.auc_ln_sd"),
-        ("weight_for_age",),
-        ("seed", "independent_arms"),
+        values=("cohort.", "product.cd34_", "conditioning.busulfan_auc", "conditioning.auc_"),
+        tables=("weight_for_age",),
+        study=("seed", "independent_arms"),
     ),
-    "product": Reads(("product.",), ("chromosomes", "genes")),
-    "engraftment": Reads(("marrow.", "conditioning.", "disease.corrected_"), (), ("visits_months",)),
+    "product": Reads(
+        values=("product.mean_copies", "product.transduced_fraction", "product.lt_"),
+        tables=("chromosomes", "genes"),
+    ),
+    "engraftment": Reads(
+        values=(
+            "conditioning.a50",
+            "conditioning.hill",
+            "marrow.capacity_",
+            "marrow.division_",
+            "marrow.regrowth_",
+            "marrow.niche_",
+            "disease.corrected_advantage_",
+        ),
+        study=("visits_months",),
+    ),
     "blood": Reads(
-        ("blood.", "lab.", "conditioning.", "disease.", "marrow.clone_output_sigma"),
-        ("cell_norms",),
-        ("visits_months", "sampling"),
+        values=(
+            "blood.",
+            "lab.",
+            "conditioning.progenitor_weight",
+            "conditioning.full_dose",
+            "conditioning.recovery_",
+            "conditioning.neutrophil_",
+            "conditioning.platelet_",
+            "disease.odds_ratio.",
+            "disease.untreated_count.",
+            "disease.corrected_count.",
+            "marrow.clone_output_sigma",
+        ),
+        tables=("cell_norms",),
+        study=("visits_months", "sampling"),
     ),
     "immunity": Reads(
-        ("score.", "challenge.", "pathogen.", "response.", "disease.", "benefit."), ("cell_norms",)
+        values=(
+            "score.",
+            "challenge.",
+            "pathogen.",
+            "response.",
+            "disease.untreated_count.",
+            "disease.uncorrected_function.",
+            "disease.null_function_factor",
+        ),
+        tables=("cell_norms",),
     ),
-    "outcomes": Reads(("benefit.", "alarm."), (), ("visits_months",)),
+    "outcomes": Reads(values=("benefit.", "alarm."), study=("visits_months",)),
 }

@@ -1,0 +1,55 @@
+"""The code hash: what a stage runs and nothing else; comments and docstrings do not count."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hsc_pipeline.stages import STAGES
+
+PACKAGE = Path(__file__).parents[1] / "hsc_pipeline"
+
+
+@pytest.fixture
+def copy_of_package(tmp_path):
+    shutil.copytree(PACKAGE, tmp_path / "hsc_pipeline", ignore=shutil.ignore_patterns("__pycache__"))
+    return tmp_path
+
+
+def hashes(root):
+    code = f"from hsc_pipeline.code_hash import code_hash\nfor s in {list(STAGES)}: print(code_hash(s))"
+    run = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
+    return dict(zip(STAGES, run.stdout.split(), strict=True))
+
+
+def edit(root, file, old, new):
+    path = root / "hsc_pipeline" / file
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "changed"),
+    [
+        ("blood/laboratory.py", "1 + rng.poisson", "2 + rng.poisson", {"blood"}),
+        ("immunity/score.py", "np.mean(logs", "np.median(logs", {"immunity"}),
+        ("engraftment.py", "CAPACITY_STEP_YEARS = 0.25", "CAPACITY_STEP_YEARS = 0.5", {"engraftment"}),
+        ("norms.py", "2.5631", "2.56", {"blood", "immunity"}),
+        (
+            "streams.py",
+            "def sequence(",
+            "def other(): ...\n\n\ndef sequence(",
+            {"plan", "product", "engraftment", "blood"},
+        ),
+        ("product.py", "import numpy as np\n", "# a comment\nimport numpy as np\n", set()),
+        ("product.py", '"""Product: ', '"""The product: ', set()),
+    ],
+)
+def test_an_edit_changes_the_stages_that_run_it(copy_of_package, file, old, new, changed):
+    before = hashes(copy_of_package)
+    edit(copy_of_package, file, old, new)
+    after = hashes(copy_of_package)
+    assert {stage for stage in STAGES if before[stage] != after[stage]} == changed

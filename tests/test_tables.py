@@ -1,0 +1,105 @@
+"""Tables between stages: checked, whole or absent, the same bytes for the same rows."""
+
+import os
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from hsc_pipeline.errors import ModelError
+from hsc_pipeline.tables import Column, Table, by_patient, gather, replacing, sweep, write, write_together
+
+CELLS = Table(
+    "cells",
+    ("patient", "month"),
+    {
+        "patient": Column(pa.int32(), "", "number", 0),
+        "month": Column(pa.float64(), "months", "after infusion", 0),
+        "share": Column(pa.float64(), "", "of all", 0, 1, nullable=True),
+    },
+)
+
+
+def cells(patient, months, share=0.5):
+    return CELLS.build({"patient": [patient] * len(months), "month": months, "share": [share] * len(months)})
+
+
+@pytest.mark.parametrize(
+    ("columns", "problem"),
+    [
+        ({"patient": [1], "month": [1.0]}, "missing or foreign: share"),
+        ({"patient": [1], "month": [1.0], "share": [0.1], "more": [1]}, "missing or foreign: more"),
+        ({"patient": [1], "month": [1.0], "share": [1.5]}, "share runs from 1.5 to 1.5"),
+        ({"patient": [-1], "month": [1.0], "share": [0.5]}, "patient runs from -1"),
+        ({"patient": [1], "month": [np.nan], "share": [0.5]}, "month holds NaN"),
+        ({"patient": [1, 1], "month": [2.0, 2.0], "share": [0.5, 0.6]}, "1 rows repeat the key"),
+    ],
+)
+def test_a_table_against_its_schema_fails_loudly(columns, problem):
+    with pytest.raises(ModelError, match=problem):
+        CELLS.build(columns)
+
+
+def test_not_measured_is_a_state_of_nullable_columns_only():
+    table = CELLS.build({"patient": [1], "month": [1.0], "share": [np.nan]})
+    assert table.column("share").null_count == 1
+    with pytest.raises(ModelError, match="month has 1 empty"):
+        CELLS.build({"patient": [1], "month": pa.array([None], pa.float64()), "share": [0.5]})
+
+
+def test_the_schema_carries_units_and_survives_the_file(tmp_path):
+    write(tmp_path / "a.parquet", cells(1, [1.0, 2.0]))
+    table = CELLS.read(tmp_path / "a.parquet")
+    assert table.schema.field("month").metadata[b"unit"] == b"months"
+    assert table.equals(cells(1, [1.0, 2.0]))
+
+
+def test_gathered_bytes_do_not_depend_on_the_batches(tmp_path):
+    parts = [cells(patient, [1.0] * 0 if patient == 2 else [1.0, 2.0], patient / 10) for patient in range(6)]
+    for cuts in ([0, 6], [0, 1, 6], [0, 2, 3, 5, 6]):
+        files = []
+        for first, last in zip(cuts, cuts[1:], strict=False):
+            files.append(tmp_path / f"{first}-{last}.parquet")
+            write_together({"cells": files[-1]}, [{"cells": part} for part in parts[first:last]])
+        gather(files, tmp_path / f"{len(cuts)}.parquet")
+    whole = {(tmp_path / f"{n}.parquet").read_bytes() for n in (2, 3, 5)}
+    assert len(whole) == 1
+
+
+def test_some_patients_are_read_without_the_rest(tmp_path):
+    write_together({"cells": tmp_path / "a.parquet"}, [{"cells": cells(p, [1.0, 2.0])} for p in range(5)])
+    some = by_patient(CELLS.read(tmp_path / "a.parquet", (2, 3)), [2, 3, 4])
+    assert {p: columns["month"].tolist() for p, columns in some.items()} == {
+        2: [1.0, 2.0],
+        3: [1.0, 2.0],
+        4: [],
+    }
+
+
+def test_a_failed_write_leaves_what_was_there(tmp_path):
+    file = tmp_path / "a.txt"
+    file.write_text("old")
+    with pytest.raises(RuntimeError, match="power cut"), replacing(file) as aside:
+        aside.write_text("half")
+        raise RuntimeError("power cut")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+    assert file.read_text() == "old"
+
+
+def test_a_failed_batch_leaves_no_table_at_all(tmp_path):
+    def parts():
+        yield {"cells": cells(0, [1.0])}
+        raise ModelError("impossible")
+
+    with pytest.raises(ModelError, match="impossible"):
+        write_together({"cells": tmp_path / "a.parquet"}, parts())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_job_left_aside_is_swept(tmp_path):
+    file = tmp_path / "a.parquet"
+    file.write_text("whole")
+    (tmp_path / ".a.parquet.part-1").write_text("half")
+    (tmp_path / ".b.parquet.part-1").write_text("another file's")
+    sweep(file)
+    assert sorted(os.listdir(tmp_path)) == [".b.parquet.part-1", "a.parquet"]
