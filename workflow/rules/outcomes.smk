@@ -13,7 +13,7 @@ rule summarise_arm:
         challenges="results/{study}/immunity/{arm}/challenges.parquet",
         scores="results/{study}/immunity/{arm}/scores.parquet",
     output:
-        temp("results/{study}/.batches/outcomes/{arm}.parquet"),
+        "results/{study}/outcomes/{arm}.parquet",
     log:
         "results/{study}/logs/outcomes/{arm}.log",
     benchmark:

@@ -44,7 +44,10 @@ rule manifest:
     input:
         study="results/{study}/study.yaml",
         report="results/{study}/report.html",
-        outcomes=["results/{study}/outcomes.parquet", "results/{study}/outcomes.csv"],
+        outcomes=[
+            *rules.outcomes.output,
+            *arms_of(rules.summarise_arm.output[0]),
+        ],
         models=rules.fit_surrogates.output,
         plan=arms_of(rules.plan_patients.output[0]),
         product=[arms_of(path) for path in rules.gather_product.output],

@@ -6,5 +6,5 @@ start(snakemake.log[0])
 
 from hsc_pipeline.tables import gather
 
-for name in snakemake.output:
-    gather(snakemake.input[name], snakemake.output[name])
+for name, path in snakemake.output.items():
+    gather(snakemake.input[name], path)

@@ -1,0 +1,222 @@
+"""What figures draw: few rows, made of many.  Data frames in, data frames out, nothing random."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from hsc_pipeline.norms import CENTILES_10_TO_90, Norms
+from hsc_pipeline.product import no_copy_probability
+
+LOW, HIGH = 0.05, 0.95
+LINES = 20  # patients drawn one by one
+MOST_MONTHS = 40
+TOP_CLONES = 12
+RANKS = 60  # points of a rank-abundance curve
+MOST_COPIES = 10
+
+SHORT = {
+    "neutrophil": "neutrophils",
+    "monocyte": "monocytes",
+    "platelet": "platelets",
+    "b_cell": "B cells",
+    "nk_cell": "NK cells",
+    "cd4_t": "CD4+ T cells",
+    "cd8_t": "CD8+ T cells",
+    "t_cell": "T cells",
+}
+
+
+def thinned(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of at most `MOST_MONTHS` months, the first and the last among them."""
+    months = np.sort(frame["month"].unique())
+    if len(months) <= MOST_MONTHS:
+        return frame
+    kept = months[np.unique(np.linspace(0, len(months) - 1, MOST_MONTHS).round().astype(int))]
+    return frame[frame["month"].isin(kept)]
+
+
+def bands(frame: pd.DataFrame, value: str, by: Sequence[str] = ("arm", "month")) -> pd.DataFrame:
+    """Return ``low``, ``median``, ``high`` (5th, 50th, 95th centile) and ``n`` of `value` by group."""
+    groups = frame.groupby(list(by), sort=False)[value]
+    out = groups.quantile([LOW, 0.5, HIGH]).unstack()
+    out.columns = ["low", "median", "high"]
+    return out.assign(n=groups.size()).reset_index()
+
+
+def patient_lines(frame: pd.DataFrame, value: str, patients: int = LINES) -> pd.DataFrame:
+    """Return `value` of the first patients of each arm, who are as random as any."""
+    first = np.sort(frame["patient"].unique())[:patients]
+    chosen = frame[frame["patient"].isin(first)]
+    return chosen[["arm", "patient", "month"]].assign(value=chosen[value])
+
+
+def composition(marrow: pd.DataFrame) -> pd.DataFrame:
+    """Return the mean share of corrected, uncorrected and host stem cells by arm and month.
+
+    Means, not medians: only means of parts add up to the whole.
+    """
+    kinds = ["corrected", "uncorrected", "host"]
+    total = marrow[kinds].sum(axis=1)
+    shares = marrow[kinds].div(total.where(total > 0), axis=0).fillna(0.0)
+    mean = marrow[["arm", "month"]].join(shares).groupby(["arm", "month"], sort=False).mean().reset_index()
+    long = mean.melt(["arm", "month"], kinds, "kind", "share")
+    return long.assign(kind=long["kind"].replace({"uncorrected": "infused, uncorrected"}))
+
+
+def chimerism(marrow: pd.DataFrame) -> pd.DataFrame:
+    """Return `marrow` with the corrected share of stem cells in percent; zero in an empty marrow."""
+    total = marrow["host"] + marrow["uncorrected"] + marrow["corrected"]
+    return marrow.assign(chimerism=100 * (marrow["corrected"] / total.where(total > 0)).fillna(0.0))
+
+
+def copies_drawn(clones: pd.DataFrame) -> pd.DataFrame:
+    """Return the share of corrected clones by copies, the last class open."""
+    classed = clones.assign(copies=clones["copies"].clip(upper=MOST_COPIES))
+    counts = classed.groupby(["arm", "copies"], sort=False).size().rename("clones").reset_index()
+    return counts.assign(drawn=counts["clones"] / counts.groupby("arm")["clones"].transform("sum"))
+
+
+def copies_expected(mean: Sequence[float], weight: Sequence[float], k: float) -> pd.DataFrame:
+    """Return the law of copies among corrected cells of several products.
+
+    Parameters
+    ----------
+    mean, weight : sequence of float, one a product
+        Copies per long-term stem cell, and stem cells of the product.
+    k : float
+        Dispersion; infinite for the Poisson law.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``copies`` from one, the last class open, and ``expected`` share.
+    """
+    from scipy.stats import nbinom, poisson
+
+    mean, weight = np.asarray(mean, float)[:, None], np.asarray(weight, float)[:, None]
+    copies = np.arange(1, MOST_COPIES + 1)
+    law = poisson(mean) if np.isinf(k) else nbinom(k, k / (k + mean))
+    cells = law.pmf(copies)
+    cells[:, -1] = law.sf(MOST_COPIES - 1).ravel()  # ten and more
+    with_copy = np.array([1 - no_copy_probability(float(m), k) for m in mean.ravel()])[:, None]
+    share = (weight * cells).sum(axis=0) / (weight * with_copy).sum()
+    return pd.DataFrame({"copies": copies, "expected": share})
+
+
+def reference_band(counts: pd.DataFrame, norms: Norms) -> pd.DataFrame:
+    """Return the 10th-90th centile for age of each lineage, at the cohort's ages of each visit.
+
+    The median patient's interval: ages differ, so each bound is the median of the patients' own.
+    """
+    parts = []
+    for lineage, rows in counts.groupby("lineage", sort=False):
+        median, ln_sd = norms.median(lineage, rows["age_years"]), norms.ln_sd(lineage, rows["age_years"])
+        half = np.exp(ln_sd * CENTILES_10_TO_90 / 2)
+        bounds = pd.DataFrame({"month": rows["month"], "p10": median / half, "p90": median * half})
+        parts.append(bounds.groupby("month").median().reset_index().assign(lineage=lineage))
+    return pd.concat(parts, ignore_index=True)
+
+
+def lineage_copies(counts: pd.DataFrame) -> pd.DataFrame:
+    """Return VCN of T, B and NK cells and neutrophils; T cells are CD4+ and CD8+ together."""
+    group = {"cd4_t": "T cells", "cd8_t": "T cells"} | {
+        name: SHORT[name] for name in ("b_cell", "nk_cell", "neutrophil")
+    }
+    rows = counts[counts["lineage"].isin(group)]
+    rows = rows.assign(cells=rows["lineage"].map(group), copies=rows["vcn"] * rows["count_per_ul"])
+    sums = rows.groupby(["arm", "cells", "month", "patient"], sort=False)[["copies", "count_per_ul"]].sum()
+    vcn = (sums["copies"] / sums["count_per_ul"].where(sums["count_per_ul"] > 0)).fillna(0.0)
+    return vcn.rename("vcn").reset_index()
+
+
+def rank_abundance(sites: pd.DataFrame) -> pd.DataFrame:
+    """Return the share of fragments by rank, at ranks evenly spaced on a logarithm.
+
+    Parameters
+    ----------
+    sites : pandas.DataFrame
+        Rows of one patient of `INTEGRATION_SITES`.
+    """
+    parts = []
+    for (lineage, month), sample in sites.groupby(["lineage", "month"], sort=True):
+        share = np.sort(sample["fragments"].to_numpy())[::-1] / sample["fragments"].sum()
+        at = np.unique(np.geomspace(1, len(share), RANKS).round().astype(int))
+        parts.append(
+            pd.DataFrame({"lineage": SHORT[lineage], "month": month, "rank": at, "share": share[at - 1]})
+        )
+    columns = ["lineage", "month", "rank", "share"]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
+
+
+def diversity(
+    sites: pd.DataFrame, arms: Sequence[str], patients: Sequence[int], sampling: dict
+) -> pd.DataFrame:
+    """Return sites and Shannon index of every sample, zero where a sample held none.
+
+    Parameters
+    ----------
+    sites : pandas.DataFrame
+        `INTEGRATION_SITES` with ``arm``.
+    sampling : dict
+        ``months`` and ``lineages`` of the study.
+
+    Returns
+    -------
+    pandas.DataFrame
+        arm, patient, month, lineage, richness (sites), shannon (nats).
+    """
+    samples = sites.assign(n_ln_n=sites["fragments"] * np.log(sites["fragments"])).groupby(
+        ["arm", "patient", "month", "lineage"]
+    )
+    n, n_ln_n = samples["fragments"].sum(), samples["n_ln_n"].sum()
+    found = pd.DataFrame({"richness": samples.size(), "shannon": (np.log(n) - n_ln_n / n).clip(lower=0)})
+    drawn = pd.MultiIndex.from_product(
+        [arms, patients, sampling["months"], sampling["lineages"]], names=found.index.names
+    )
+    return found.reindex(drawn, fill_value=0).reset_index()
+
+
+def top_clones(clone_sizes: pd.DataFrame) -> pd.DataFrame:
+    """Return the shares of one patient's largest clones, and of all others together, by month.
+
+    Largest by mean share over the visits, so that a clone's place does not depend on one visit.
+
+    Returns
+    -------
+    pandas.DataFrame
+        month, clone (name), order (1: the largest), share (percent), cells.
+    """
+    wide = clone_sizes.pivot(index="month", columns="clone", values="cells").fillna(0)
+    share = wide.div(wide.sum(axis=1), axis=0)
+    order = share.mean().sort_values(ascending=False, kind="stable").index
+    parts = []
+    for place, clone in enumerate(order[:TOP_CLONES], start=1):
+        parts.append(_clone(wide[clone], share[clone], f"no. {place}: clone {clone}", place))
+    rest = order[TOP_CLONES:]
+    if len(rest):
+        name = f"all {len(rest):,} others"
+        parts.append(_clone(wide[rest].sum(axis=1), share[rest].sum(axis=1), name, TOP_CLONES + 1))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _clone(cells: pd.Series, share: pd.Series, name: str, order: int) -> pd.DataFrame:
+    values = {"month": cells.index, "cells": cells.to_numpy(), "share": 100 * share.to_numpy()}
+    return pd.DataFrame({**values, "clone": name, "order": order})
+
+
+def cumulative_protection(outcomes: pd.DataFrame, months: Sequence[float]) -> pd.DataFrame:
+    """Return the share of patients, in percent, protected by T cells at or before each visit."""
+    parts = []
+    for arm, rows in outcomes.groupby("arm", sort=False):
+        first = rows["t_protection_month"].to_numpy(float)
+        shares = [100 * float(np.mean(first <= month)) for month in months]  # never: NaN, not counted
+        parts.append(
+            pd.DataFrame({"arm": arm, "month": [0.0, *months], "share": [0.0, *shares], "n": len(rows)})
+        )
+    return thinned(pd.concat(parts, ignore_index=True))
+
+
+def floored(frame: pd.DataFrame, columns: Sequence[str], least: float) -> pd.DataFrame:
+    """Return the frame with columns at least `least`, for a logarithmic axis."""
+    return frame.assign(**{name: frame[name].clip(lower=least) for name in columns})
