@@ -1,0 +1,31 @@
+"""Jobs: one numerical thread, how far and how long in the log, tracebacks kept."""
+
+import subprocess
+import sys
+
+JOB = """
+from hsc_pipeline.logs import progress, start
+start({log!r})
+import numpy, threadpoolctl
+assert all(pool["num_threads"] == 1 for pool in threadpoolctl.threadpool_info())
+list(progress(range(3), 3, "patients"))
+{end}
+"""
+
+
+def job(log, end=""):
+    code = JOB.format(log=str(log), end=end)
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+
+
+def test_a_job_has_one_numerical_thread_and_says_how_far_it_is(tmp_path):
+    done = job(tmp_path / "a.log")
+    assert done.returncode == 0, done.stderr
+    assert "patients: 3 of 3 done in" in (tmp_path / "a.log").read_text()
+
+
+def test_a_failure_is_in_the_log_and_in_the_exit_code(tmp_path):
+    done = job(tmp_path / "a.log", "raise ArithmeticError('no such marrow')")
+    assert done.returncode != 0
+    assert "no such marrow" in done.stderr
+    assert "ArithmeticError: no such marrow" in (tmp_path / "a.log").read_text()
