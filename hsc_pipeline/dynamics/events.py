@@ -20,7 +20,7 @@ def kernel():
     return njit(cache=True)(_run)
 
 
-def _run(
+def _run(  # noqa: C901 - one loop, as numba wants it
     rng, owner, cells, kind, advantage, divisions, losses, rooms, ends, regrowth, on_division, mutation, gains
 ):
     """Run one patient through pieces of constant tables, from visit to visit.

@@ -6,11 +6,13 @@ one patient depends on the whole block, so a block is always simulated whole.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
 from hsc_pipeline.dynamics.drivers import Drivers, Lineages, Population
 from hsc_pipeline.dynamics.rates import Feedback, Tables, kendall_parameters, transition
+from hsc_pipeline.dynamics.single import totals_of_one
 from hsc_pipeline.dynamics.totals import event_ancestors, event_totals, expected_events, kendall_totals
 from hsc_pipeline.dynamics.urn import ancestors, deal
 
@@ -71,6 +73,8 @@ def simulate_block(
             clones = _step_clones(clones, tables, now, stop, rng)
         elif by_events:
             clones = _interval_by_events(clones, tables, feedback, now, stop, rng)
+        elif patients == 1 and not law:
+            clones, k_dt = _interval_of_one(clones, tables, feedback, now, stop, rng)
         else:
             clones, k_dt = _interval_by_steps(clones, tables, feedback, now, stop, rng, population)
         now = stop
@@ -171,6 +175,21 @@ def _deal_visit(
     return clones.living(cells)
 
 
+def _interval_of_one(
+    clones: Clones, tables: Tables, feedback: Feedback, start: float, stop: float, rng: np.random.Generator
+) -> tuple[Clones, float]:
+    classes = tables.division.shape[2]
+    bounds = np.searchsorted(clones.column, np.arange(classes + 1))
+    totals = [int(clones.cells[first:last].sum()) for first, last in pairwise(bounds)]
+    mixed = [kind for kind, (first, last) in enumerate(pairwise(bounds)) if last - first > 1]
+    later, founders, k_dt = totals_of_one(rng, totals, list(tables.pieces(start, stop)), feedback, mixed)
+    cells = np.array(later)[clones.column]
+    for kind in mixed:
+        first, last = bounds[kind], bounds[kind + 1]
+        _, cells[first:last] = deal(rng, clones.cells[first:last], founders[kind], later[kind])
+    return clones.living(cells), k_dt
+
+
 def _interval_by_events(
     clones: Clones, tables: Tables, feedback: Feedback, start: float, stop: float, rng: np.random.Generator
 ) -> Clones:
@@ -178,11 +197,11 @@ def _interval_by_events(
     cells = np.zeros_like(clones.cells)
     for patient in range(patients):
         bounds = np.searchsorted(clones.column, patient * classes + np.arange(classes + 1))
-        totals = np.array([clones.cells[a:b].sum() for a, b in zip(bounds[:-1], bounds[1:], strict=True)])
+        totals = np.array([clones.cells[a:b].sum() for a, b in pairwise(bounds)])
         one = _of_patient(tables, patient)
         own = Feedback(feedback.regulation, feedback.regrowth[patient : patient + 1])
         later, births = event_totals(rng, totals, list(one.pieces(start, stop)), own)
-        for kind, (first, last) in enumerate(zip(bounds[:-1], bounds[1:], strict=True)):
+        for kind, (first, last) in enumerate(pairwise(bounds)):
             if last - first == 1:
                 cells[first] = later[kind]
             elif last > first:

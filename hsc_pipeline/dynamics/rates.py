@@ -9,6 +9,7 @@ References
 .. [1] Kendall 1948, Ann Math Stat 19:1, 10.1214/aoms/1177730285
 """
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -90,7 +91,7 @@ class Tables:
         """Yield the pieces of an interval between visits."""
         inside = self.starts[(self.starts > start) & (self.starts < stop)]
         edges = np.concatenate([[start], inside, [stop]])
-        for left, right in zip(edges[:-1], edges[1:], strict=True):
+        for left, right in itertools.pairwise(edges):
             if right > left:
                 row = np.searchsorted(self.starts, left, side="right") - 1
                 yield Piece(left, right, self.division[row], self.loss[row], self.room[row])

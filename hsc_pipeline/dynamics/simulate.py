@@ -238,7 +238,7 @@ def _simulation(patient, visit, clone, parent, kind, cells, drivers, k_dt) -> Si
 
 
 def _name_drivers(population, clones: list[int]) -> tuple[dict, np.ndarray, np.ndarray]:
-    """Number drivers within their patient, after its clones; return the table, names and parents by number."""
+    """Number drivers after the clones of their patient; return the table, and names and parents in order."""
     names = ("patient", "clone", "parent", "root", "class", "year", "advantage")
     if population is None:
         return {name: np.zeros(0) for name in names}, np.zeros(0, np.int64), np.zeros(0, np.int64)

@@ -6,6 +6,7 @@ A path remembers of each step what the urn needs to count ancestors backwards.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from math import ceil
 
 import numpy as np
 
@@ -14,8 +15,8 @@ from hsc_pipeline.dynamics.rates import MOST_CELLS, Feedback, Piece, Tables, ken
 # Step times relaxation rate of the total, k dt.  With rates taken at the middle of a step the mean
 # is within 0.1 % and the variance of the total inflated by about k dt.
 K_DT = 0.02
-LARGEST_K_DT = 0.5
 LARGEST_GROWTH = 0.2  # regrowth times step, where the marrow is still empty
+EMPTY = 0.1  # fullness below which a step grows no longer
 LARGEST_STEP_YEARS = 0.1
 
 
@@ -97,16 +98,29 @@ def kendall_totals(
 
 
 def _step(total: np.ndarray, piece: Piece, feedback: Feedback, left: float) -> tuple[float, float]:
-    """Return the length of the next step in years, and its k dt."""
-    crowding = feedback.regrowth * np.maximum(total / piece.room, 0.1)
-    relaxation = float(np.max(np.where(np.isfinite(piece.room), crowding, 0)))
-    fastest = float(np.max(np.where(np.isfinite(piece.room), feedback.regrowth, 0)))
-    longest = min(
-        LARGEST_STEP_YEARS,
-        K_DT / relaxation if relaxation > 0 else np.inf,
-        LARGEST_GROWTH / fastest if fastest > 0 else np.inf,
-    )
-    years = left / np.ceil(left / longest - 1e-9)
+    """Return the step of a block, short enough for each patient, and its k dt."""
+    bounded = np.isfinite(piece.room)
+    fullness = float(np.max(np.where(bounded, total / piece.room, 0)))
+    return step_length(fullness, float(np.max(np.where(bounded, feedback.regrowth, 0))), left)
+
+
+def step_length(fullness: float, regrowth: float, left: float) -> tuple[float, float]:
+    """Return the length of the next step in years, and its k dt.
+
+    Parameters
+    ----------
+    fullness : float
+        Total against capacity.
+    regrowth : float
+        Per year; 0 where there is no feedback.
+    left : float
+        Years to the end of the piece, which equal steps are to fill.
+    """
+    relaxation = regrowth * max(fullness, EMPTY)
+    longest = LARGEST_STEP_YEARS
+    if relaxation > 0:
+        longest = min(longest, K_DT / relaxation, LARGEST_GROWTH / regrowth)
+    years = left / ceil(left / longest - 1e-9)
     return years, relaxation * years
 
 
