@@ -8,6 +8,7 @@ INSTALLED := $(VENV)/.installed
 
 run: setup
 	$(BIN)/snakemake --cores all
+	@echo "Its report: results/was_lentiviral/report.html"
 
 setup: $(INSTALLED)
 

@@ -1,6 +1,6 @@
 """Outcomes: one row per patient, from the product to the endpoints."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pandas as pd
@@ -48,10 +48,13 @@ OUTCOMES = Table(
             None,
             True,
         ),
-        "observed_clones": Column(pa.int64(), "sites", "sites read in the last neutrophil sample", 0),
+        "observed_sites": Column(pa.int64(), "sites", "sites read in the last neutrophil sample", 0),
         "observed_shannon": Column(pa.float64(), "nats", "Shannon index of their fragments", 0),
         "largest_share": Column(
-            pa.float64(), meaning="largest share of one site in any neutrophil sample", **_SHARE
+            pa.float64(),
+            meaning="largest share of one site in any neutrophil sample; empty if too little was read",
+            nullable=True,
+            **_SHARE,
         ),
         "dominance_alarm": Column(pa.bool_(), "", "whether that share passed the alarm"),
     },
@@ -67,7 +70,7 @@ def summarise_arm(arm: str, tables: Mapping[str, pd.DataFrame], settings: Settin
     ----------
     arm : str
     tables : mapping of str to pandas.DataFrame
-        ``patients``, ``products``, ``marrow``, ``counts``, ``recovery``, ``integration_sites``,
+        ``patients``, ``products``, ``marrow``, ``counts``, ``recovery``, ``monitoring`` (of `monitor`),
         ``reconstitution``, ``challenges`` and ``scores`` of the arm.
     settings : Settings
         Of the stage ``outcomes``.
@@ -98,7 +101,7 @@ def summarise_arm(arm: str, tables: Mapping[str, pd.DataFrame], settings: Settin
         platelets_per_ul=per_ul["platelet"],
         platelets_safe=per_ul["platelet"] >= settings["benefit.platelets_per_ul"],
         **_immunity(tables, landmark),
-        **_monitoring(tables["integration_sites"], base.index, settings["alarm.top_clone_share"]),
+        **_monitoring(tables["monitoring"], base.index, settings["alarm.top_clone_share"]),
     ).reset_index()
     return OUTCOMES.build({name: out[name].to_numpy() for name in OUTCOMES.columns})
 
@@ -128,19 +131,43 @@ def _immunity(tables: Mapping[str, pd.DataFrame], landmark: float) -> dict[str, 
     }
 
 
-def _monitoring(sites: pd.DataFrame, patients: pd.Index, alarm: float) -> dict[str, pd.Series]:
-    """Read diversity and dominance from the neutrophil samples, as a laboratory would."""
-    sites = sites[sites["lineage"] == "neutrophil"]
-    samples = sites.groupby(["patient", "month"])["fragments"]
-    shares = pd.DataFrame({"largest": samples.max() / samples.sum(), "total": samples.sum()})
-    largest = shares[shares["total"] >= FEWEST_FRAGMENTS].groupby("patient")["largest"].max()
-    last = sites[sites["month"] == sites["month"].max()].groupby("patient")["fragments"]
-    largest = largest.reindex(patients, fill_value=0.0)
+def monitor(patients: Iterable[pa.Table], lineage: str = "neutrophil") -> pd.DataFrame:
+    """Read diversity and dominance from one lineage's samples, as a laboratory would.
+
+    Parameters
+    ----------
+    patients : iterable of pyarrow.Table
+        `blood.INTEGRATION_SITES` patient by patient, so that memory stays flat.
+    lineage : str
+
+    Returns
+    -------
+    pandas.DataFrame
+        By patient: ``observed_sites`` and ``observed_shannon`` of the last sample, and
+        ``largest_share`` of any sample of at least a hundred fragments.
+    """
+    rows = {}
+    for table in patients:
+        sites = table.select(["patient", "month", "lineage", "fragments"]).to_pandas()
+        sites = sites[sites["lineage"] == lineage]
+        if sites.empty:
+            continue
+        samples = sites.groupby("month")["fragments"]
+        total = samples.sum()
+        shares = (samples.max() / total)[total >= FEWEST_FRAGMENTS]
+        last = sites.loc[sites["month"] == sites["month"].max(), "fragments"]
+        rows[int(sites["patient"].iloc[0])] = (len(last), shannon(last.to_numpy()), shares.max())
+    columns = ["observed_sites", "observed_shannon", "largest_share"]
+    return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
+
+
+def _monitoring(seen: pd.DataFrame, patients: pd.Index, alarm: float) -> dict[str, pd.Series]:
+    seen = seen.reindex(patients)
     return {
-        "observed_clones": last.size().reindex(patients, fill_value=0),
-        "observed_shannon": last.agg(shannon).reindex(patients, fill_value=0.0),
-        "largest_share": largest,
-        "dominance_alarm": largest > alarm,
+        "observed_sites": seen["observed_sites"].fillna(0).astype("int64"),
+        "observed_shannon": seen["observed_shannon"].fillna(0.0).astype(float),
+        "largest_share": seen["largest_share"].astype(float),
+        "dominance_alarm": seen["largest_share"].astype(float) > alarm,
     }
 
 

@@ -171,6 +171,11 @@ def _row_groups(sources: Sequence[str | Path]) -> Iterator[pa.Table]:
                 yield file.read_row_group(index, use_threads=False)
 
 
+def each_patient(path: str | Path) -> Iterator[pa.Table]:
+    """Read a table patient by patient, as `write_together` left the row groups."""
+    return _row_groups([path])
+
+
 def by_patient(table: pa.Table, patients: Iterable[int]) -> dict[int, dict[str, np.ndarray]]:
     """Return the columns of each patient; empty ones where a patient has no rows.
 

@@ -70,7 +70,10 @@ def simulate_arm(settings_for) -> Callable[..., dict[str, pd.DataFrame]]:
         return {name: pa.concat_tables([part[name] for part in parts]) for name in parts[0]}
 
     def simulate(changes: dict[str, float] | None = None, patients: int = 12) -> dict[str, pd.DataFrame]:
-        stage = {name: settings_for(name, changes) for name in ("plan", "product", "engraftment", "blood", "immunity")}
+        stage = {
+            name: settings_for(name, changes)
+            for name in ("plan", "product", "engraftment", "blood", "immunity")
+        }
         numbers = range(patients)
         plan = plan_patients(numbers, stage["plan"], "trial")
         rows = plan.to_pylist()
@@ -80,7 +83,9 @@ def simulate_arm(settings_for) -> Callable[..., dict[str, pd.DataFrame]]:
         marrow = gathered(list(engraft_patients(rows, products, clones, stage["engraftment"])))
         taken = (by_patient(marrow[name], numbers) for name in ("marrow", "clone_sizes"))
         blood = gathered(list(bleed_patients(rows, products, *taken, sites, stage["blood"])))
-        immunity = gathered(list(assess_patients(rows, by_patient(blood["counts"], numbers), stage["immunity"])))
+        immunity = gathered(
+            list(assess_patients(rows, by_patient(blood["counts"], numbers), stage["immunity"]))
+        )
         tables = {"patients": plan, **made, **marrow, **blood, **immunity}
         return {name: table.to_pandas() for name, table in tables.items()}
 

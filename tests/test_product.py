@@ -210,7 +210,9 @@ def test_stem_cell_frequency_is_lognormal_between_patients_and_never_above_one()
 
 def test_tables_of_a_product_fit_together(patient, settings_for):
     """Copies are the sites of a clone, numbered from 0; corrected stem cells are the clones."""
-    product = {name: table.to_pandas() for name, table in product_of(patient, settings_for("product")).items()}
+    product = {
+        name: table.to_pandas() for name, table in product_of(patient, settings_for("product")).items()
+    }
     row, clones, sites = product["products"].iloc[0], product["clones"], product["sites"]
     assert row["cd34_cells"] == patient["cd34_per_kg"] * patient["weight_kg"]
     assert row["lt_hsc_corrected"] == len(clones) <= row["lt_hsc"]

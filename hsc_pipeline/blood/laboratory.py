@@ -67,20 +67,24 @@ def read_integration_sites(
             corrected = corrected_from_stem_cells(counts, month, lineage)
             found = sequence_sample(rng, corrected, weight, sites["clone"], lineage, settings)
             samples.append({**found, "month": month, "lineage": lineage})
-    index = np.concatenate([sample["index"] for sample in samples])
+    found = stack(samples, ("index", "fragments", "reads"))
     sizes = [len(sample["index"]) for sample in samples]
+    places = ("clone", "site", "chromosome", "position", "strand", "gene")
     return INTEGRATION_SITES.build(
         {
-            "patient": np.full(len(index), patient["patient"]),
+            "patient": np.full(len(found["index"]), patient["patient"]),
             "month": np.repeat([float(sample["month"]) for sample in samples], sizes),
-            "lineage": np.repeat([sample["lineage"] for sample in samples], sizes),
-            **{
-                name: sites[name][index]
-                for name in ("clone", "site", "chromosome", "position", "strand", "gene")
-            },
-            **{name: np.concatenate([sample[name] for sample in samples]) for name in ("fragments", "reads")},
+            "lineage": np.repeat(np.array([sample["lineage"] for sample in samples], dtype=object), sizes),
+            **{name: sites[name][found["index"]] for name in places},
+            "fragments": found["fragments"],
+            "reads": found["reads"],
         }
     )
+
+
+def stack(samples: list[dict], names: tuple[str, ...]) -> dict[str, np.ndarray]:
+    """Join whole-number columns of samples; empty where the programme has no sample."""
+    return {name: np.concatenate([*(s[name] for s in samples), np.zeros(0, np.int64)]) for name in names}
 
 
 def corrected_from_stem_cells(counts: pa.Table, month: float, lineage: str) -> float:

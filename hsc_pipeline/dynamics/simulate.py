@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hsc_pipeline.dynamics.drivers import Drivers
-from hsc_pipeline.dynamics.rates import REGULATIONS, Feedback, Tables, make_tables
+from hsc_pipeline.dynamics.rates import MOST_CELLS, REGULATIONS, Feedback, Tables, make_tables
 
 ENGINES = ("fast", "events")
 
@@ -151,7 +151,7 @@ def simulate_patients(
     feedback = Feedback(regulation, growth[:, None])
     if engine not in ENGINES:
         raise ValueError(f"engine: one of {', '.join(ENGINES)}")
-    _refuse_explosion(sizes, tables, times)
+    _refuse_explosion(sizes, tables, growth, times)
     run = _run_fast if engine == "fast" else _run_events
     return run(sizes, kinds, tables, feedback, times, seed, drivers)
 
@@ -299,16 +299,19 @@ def _classes(division) -> int:
     return np.shape(values)[-1]
 
 
-def _refuse_explosion(sizes, tables: Tables, times: np.ndarray) -> None:
-    """Refuse at once what would grow beyond a 64-bit number: no feedback, and division beats loss."""
-    if tables.bounded:
-        return
-    net = max(0.0, float((tables.division - tables.loss).max()))
-    cells = max(int(size.sum()) for size in sizes)
-    if cells and np.log(cells) + net * times[-1] > np.log(2.0) * 60:
+def _refuse_explosion(sizes, tables: Tables, regrowth: np.ndarray, times: np.ndarray) -> None:
+    """Refuse at once what would grow beyond what can be counted, with feedback too weak to hold it."""
+    net = (tables.division - tables.loss).max(axis=(0, 2))
+    cells = np.array([size.sum() for size in sizes], float)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        steady = tables.room.max(axis=(0, 2)) * (1 + np.maximum(net, 0) / regrowth)
+        reached = np.log(cells) + np.maximum(net, 0) * times[-1]
+    limit = MOST_CELLS if tables.bounded else 2.0**60
+    held = steady <= limit if tables.bounded else np.zeros(len(sizes), bool)
+    for patient in np.flatnonzero((cells > 0) & ~held & (reached > np.log(limit))):
         raise ValueError(
-            f"division: growth without bound, {cells} cells would become about "
-            f"1e{(np.log(cells) + net * times[-1]) / np.log(10):.0f} in {times[-1]:g} years"
+            f"division: growth without bound, {cells[patient]:.0f} cells would become about "
+            f"1e{reached[patient] / np.log(10):.0f} in {times[-1]:g} years"
         )
 
 

@@ -139,7 +139,7 @@ def rank_abundance(sites: pd.DataFrame) -> pd.DataFrame:
         Rows of one patient of `INTEGRATION_SITES`.
     """
     parts = []
-    for (lineage, month), sample in sites.groupby(["lineage", "month"], sort=True):
+    for (lineage, month), sample in sites.groupby(["lineage", "month"], sort=False):
         share = np.sort(sample["fragments"].to_numpy())[::-1] / sample["fragments"].sum()
         at = np.unique(np.geomspace(1, len(share), RANKS).round().astype(int))
         parts.append(
@@ -185,7 +185,7 @@ def top_clones(clone_sizes: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        month, clone (name), order (1: the largest), share (percent), cells.
+        month, clone (name), order (1: the largest), rest (whether all others), share (percent), cells.
     """
     wide = clone_sizes.pivot(index="month", columns="clone", values="cells").fillna(0)
     share = wide.div(wide.sum(axis=1), axis=0)
@@ -202,7 +202,7 @@ def top_clones(clone_sizes: pd.DataFrame) -> pd.DataFrame:
 
 def _clone(cells: pd.Series, share: pd.Series, name: str, order: int) -> pd.DataFrame:
     values = {"month": cells.index, "cells": cells.to_numpy(), "share": 100 * share.to_numpy()}
-    return pd.DataFrame({**values, "clone": name, "order": order})
+    return pd.DataFrame({**values, "clone": name, "order": order, "rest": order > TOP_CLONES})
 
 
 def cumulative_protection(outcomes: pd.DataFrame, months: Sequence[float]) -> pd.DataFrame:

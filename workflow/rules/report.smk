@@ -7,7 +7,6 @@ rule report:
         outcomes="results/{study}/outcomes.parquet",
         performance="results/{study}/models/performance.csv",
         importance="results/{study}/models/importance.csv",
-        predictions="results/{study}/models/predictions.csv",
         patients=arms_of("results/{study}/plan/{arm}/patients.parquet"),
         products=arms_of("results/{study}/product/{arm}/products.parquet"),
         clones=arms_of("results/{study}/product/{arm}/clones.parquet"),
@@ -19,6 +18,11 @@ rule report:
         ),
         challenges=arms_of("results/{study}/immunity/{arm}/challenges.parquet"),
         scores=arms_of("results/{study}/immunity/{arm}/scores.parquet"),
+        # The hash of the code sees Python alone.
+        page=[
+            workflow.source_path(f"../../hsc_pipeline/report/{part}")
+            for part in ("template.html", "page.css", "page.js")
+        ],
     output:
         "results/{study}/report.html",
     log:

@@ -6,11 +6,6 @@ start(snakemake.log[0])
 
 from hsc_pipeline.report import write_report
 
-write_report(
-    snakemake.output[0],
-    arms=snakemake.params.arms,
-    files={
-        name: list(paths) if name not in snakemake.input else snakemake.input[name]
-        for name, paths in snakemake.input.items()
-    },
-)
+# One file as a string; one file an arm as a list, in the order of the arms.
+files = {name: value if isinstance(value, str) else list(value) for name, value in snakemake.input.items()}
+write_report(snakemake.output[0], snakemake.params.arms, files)

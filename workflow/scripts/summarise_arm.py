@@ -6,11 +6,12 @@ start(snakemake.log[0])
 
 import pyarrow.parquet as pq
 
-from hsc_pipeline.outcomes import summarise_arm
+from hsc_pipeline.outcomes import monitor, summarise_arm
 from hsc_pipeline.settings import Settings
-from hsc_pipeline.tables import write
+from hsc_pipeline.tables import each_patient, write
 
-tables = {name: pq.read_table(path, use_threads=False).to_pandas() for name, path in snakemake.input.items()}
-write(
-    snakemake.output[0], summarise_arm(snakemake.wildcards.arm, tables, Settings(**snakemake.params.settings))
-)
+files = dict(snakemake.input.items())
+monitoring = monitor(each_patient(files.pop("integration_sites")))
+tables = {name: pq.read_table(path, use_threads=False).to_pandas() for name, path in files.items()}
+settings = Settings(**snakemake.params.settings)
+write(snakemake.output[0], summarise_arm(snakemake.wildcards.arm, {**tables, "monitoring": monitoring}, settings))

@@ -1,0 +1,133 @@
+"""Figures of immunity, outcomes and what drives them."""
+
+from collections.abc import Sequence
+
+import altair as alt
+import pandas as pd
+
+from hsc_pipeline.report.figures.common import band_layers, grid, names_room
+from hsc_pipeline.report.style import INK, QUIET, arm_colour, arm_dash, lit, months_axis
+
+MODEL_SHADES, MODEL_SHAPES = ("#b4bec7", "#7a8894", "#24405f"), ("square", "diamond", "circle")
+
+
+def names_axis(field: str, names: Sequence[str]) -> alt.Y:
+    """Return an axis of names, in their order."""
+    axis = dict(domain=False, ticks=False, labelLimit=170)
+    return alt.Y(f"{field}:N", sort=list(names), title=None, axis=axis)
+
+
+def zero_line() -> alt.Chart:
+    """Return the line of no effect."""
+    zero = alt.Chart(pd.DataFrame({"zero": [0.0]})).mark_rule(color=QUIET, strokeDash=[4, 3])
+    return zero.encode(alt.X("zero:Q"))
+
+
+def protection_by_arm(shares: pd.DataFrame, arms: Sequence[str]) -> alt.ConcatChart:
+    """Draw shares of patients by arm with their intervals, a panel an endpoint.
+
+    `shares` holds arm, endpoint, value, low, high (percent) and text.
+    """
+    panels, x = [], alt.X("value:Q", title="% of patients", scale=dict(domain=[0, 100]))
+    for endpoint, rows in shares.groupby("endpoint", sort=False):
+        base = alt.Chart(rows).encode(names_axis("arm", arms), arm_colour(arms, False))
+        rule = base.mark_rule(strokeWidth=4, strokeCap="round").encode(
+            alt.X("low:Q"), alt.X2("high"), lit(0.4)
+        )
+        tooltip = [alt.Tooltip("arm:N"), alt.Tooltip("text:N", title=str(endpoint))]
+        dot = base.mark_circle(size=150).encode(x, lit(1), tooltip=tooltip)
+        panels.append(alt.layer(rule, dot).properties(title=str(endpoint)))
+    return grid(panels, 2, max(60, 38 * len(arms)), room=names_room(arms))
+
+
+def clearance_over_time(band: pd.DataFrame, twins: pd.DataFrame, arms: Sequence[str]) -> alt.ConcatChart:
+    """Draw the day the challenge is cleared by month of visit, with the twins as lines.
+
+    `twins` holds who (named) and day.
+    """
+    last, most = float(band["month"].max()), max(float(band["high"].max()), float(twins["day"].max()))
+    y = alt.Y("median:Q", title="day of clearance", scale=dict(domain=[0, most * 1.1], nice=False))
+    rules = alt.Chart(twins).mark_rule(color=QUIET, strokeDash=[5, 4]).encode(alt.Y("day:Q"))
+    names = alt.Chart(twins.assign(month=0.0)).mark_text(
+        align="left", dx=6, dy=-7, fontSize=11.5, color=QUIET
+    )
+    names = names.encode(months_axis(last), alt.Y("day:Q"), alt.Text("who:N"), tooltip=alt.Tooltip("day:Q"))
+    return grid([alt.layer(rules, names, *band_layers(band, arms, y, "day of clearance", last))], 1, 260)
+
+
+def protection_over_time(curve: pd.DataFrame, arms: Sequence[str]) -> alt.ConcatChart:
+    """Draw the cumulative share of patients with T-cell protection at any visit so far."""
+    y = alt.Y("share:Q", title="% of patients, cumulative", scale=dict(domain=[0, 100]))
+    base = alt.Chart(curve).encode(months_axis(float(curve["month"].max())), y, arm_colour(arms), lit(1))
+    tips = [
+        alt.Tooltip("arm:N"),
+        alt.Tooltip("month:Q"),
+        alt.Tooltip("share:Q", title="% protected", format=".3~r"),
+    ]
+    line = base.mark_line(interpolate="step-after", strokeWidth=2.4).encode(arm_dash(arms))
+    return grid([alt.layer(line, base.mark_circle(size=28).encode(tooltip=tips))], 1, 240)
+
+
+def differences(contrasts: pd.DataFrame, arms: Sequence[str]) -> alt.ConcatChart:
+    """Draw each arm's difference from the first with its interval, a panel an endpoint.
+
+    `contrasts` holds endpoint, unit, arm, value, low, high and text; `arms` are all, the first too.
+    """
+    panels, others = [], list(arms)[1:]
+    for (endpoint, unit), rows in contrasts.groupby(["endpoint", "unit"], sort=False):
+        bounds = [*rows[["low", "high", "value"]].stack().dropna(), 0.0]
+        room = 0.08 * (max(bounds) - min(bounds) or 1.0)
+        scale = dict(domain=[min(bounds) - room, max(bounds) + room], nice=False)
+        x = alt.X("value:Q", title=unit, scale=scale, axis=dict(tickCount=5))
+        base = alt.Chart(rows).encode(names_axis("arm", others), arm_colour(arms, False))
+        span = base.mark_rule(strokeWidth=4, strokeCap="round").encode(
+            alt.X("low:Q"), alt.X2("high"), lit(0.4)
+        )
+        tips = [alt.Tooltip("arm:N"), alt.Tooltip("text:N", title="difference")]
+        dot = base.mark_circle(size=110).encode(x, lit(1), tooltip=tips)
+        panels.append(alt.layer(zero_line(), span, dot).properties(title=str(endpoint)))
+    return grid(panels, 3, max(40, 32 * len(others)), room=names_room(others))
+
+
+def skill(performance: pd.DataFrame) -> alt.ConcatChart:
+    """Draw R2 of held-out patients by target and model: mean and every fold.
+
+    `performance` holds target, model (both named for readers), fold and r2.
+    """
+    models, panels = list(performance["model"].unique()), []
+    shade = alt.Color("model:N", scale=dict(domain=models, range=list(MODEL_SHADES)), legend=None)
+    shape = alt.Shape("model:N", scale=dict(domain=models, range=list(MODEL_SHAPES)), legend=None)
+    extent = performance["r2"].agg(["min", "max"])
+    domain = [max(-1.0, min(0.0, extent["min"] - 0.05)), min(1.0, max(0.1, extent["max"] + 0.05))]
+    x = alt.X(
+        "r2:Q",
+        title="R² in held-out patients",
+        scale=dict(domain=domain, nice=False, clamp=True),
+        axis=dict(tickCount=6),
+    )
+    for target, rows in performance.groupby("target", sort=False):
+        base = alt.Chart(rows).encode(names_axis("model", models), shade)
+        tips = [alt.Tooltip("model:N"), alt.Tooltip("fold:O"), alt.Tooltip("r2:Q", format=".2f")]
+        folds = base.mark_circle(size=30, opacity=0.45).encode(x, tooltip=tips)
+        mean = alt.Tooltip("mean(r2):Q", title="mean R²", format=".2f")
+        marks = base.mark_point(size=120, filled=True, opacity=1).encode(alt.X("mean(r2):Q"), shape, mean)
+        panels.append(alt.layer(zero_line(), folds, marks).properties(title=str(target)))
+    return grid(panels, 2, 84, room=names_room(models))
+
+
+def importance(losses: pd.DataFrame) -> alt.ConcatChart:
+    """Draw how much R2 is lost when a feature is shuffled, a panel a target.
+
+    `losses` holds target, feature (both named for readers), r2_loss, low and high.
+    """
+    panels = []
+    features = list(losses.groupby("feature")["r2_loss"].mean().sort_values(ascending=False).index)
+    x = alt.X("r2_loss:Q", title="loss of R² when shuffled", axis=dict(tickCount=5))
+    tips = [alt.Tooltip("feature:N")]
+    tips += [alt.Tooltip(f"{name}:Q", format=".3f") for name in ("r2_loss", "low", "high")]
+    for target, rows in losses.groupby("target", sort=False):
+        base = alt.Chart(rows).encode(names_axis("feature", features))
+        bar = base.mark_bar(color="#7ba6cb", cornerRadiusEnd=2, height=12).encode(x, tooltip=tips)
+        span = base.mark_rule(color=INK, strokeWidth=1.2).encode(alt.X("low:Q"), alt.X2("high"))
+        panels.append(alt.layer(bar, span).properties(title=str(target)))
+    return grid(panels, 2, 22 * len(features), room=names_room(features))

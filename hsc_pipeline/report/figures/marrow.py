@@ -1,0 +1,117 @@
+"""Figures of cohort, product and engraftment."""
+
+from collections.abc import Sequence
+
+import altair as alt
+import pandas as pd
+
+from hsc_pipeline.report.figures.common import band_layers, grid, names_room, on_axis
+from hsc_pipeline.report.style import INK, MARROW_COLOURS, arm_colour, lit, log_scale, months_axis
+
+
+def patient_strips(values: pd.DataFrame, arms: Sequence[str]) -> alt.ConcatChart:
+    """Draw one tick a patient by arm, with the median; a panel a quantity.
+
+    `values` holds arm, patient, quantity, unit, value and scale (linear or log).
+    """
+    panels = []
+    for (quantity, unit, kind), rows in values.groupby(["quantity", "unit", "scale"], sort=False):
+        most = float(rows["value"].max()) * 1.05 or 1.0
+        if kind == "log":
+            low = max(1.0, float(rows.loc[rows["value"] > 0, "value"].min()) / 1.6)
+            rows = rows.assign(value=rows["value"].clip(lower=low))
+            scale, axis = log_scale(low, max(most * 1.2, low * 10))
+        else:
+            scale, axis = dict(domain=[0, most], nice=False), dict(tickCount=5)
+        y = alt.Y("arm:N", sort=list(arms), title=None, axis=dict(domain=False, ticks=False, labelLimit=170))
+        base = alt.Chart(rows).encode(y)
+        tips = [
+            alt.Tooltip("arm:N"),
+            alt.Tooltip("patient:N"),
+            alt.Tooltip("value:Q", title=unit, format=".3~s"),
+        ]
+        tick = base.mark_tick(thickness=1.2, size=20).encode(
+            alt.X("value:Q", title=unit, scale=scale, axis=axis),
+            arm_colour(arms, False),
+            lit(0.45),
+            tooltip=tips,
+        )
+        median = base.mark_tick(thickness=3, size=28, color=INK).encode(alt.X("median(value):Q"), lit(1))
+        panels.append(alt.layer(tick, median).properties(title=str(quantity)))
+    return grid(panels, 3, max(36, 34 * len(arms)), room=names_room(arms))
+
+
+def copies_per_cell(drawn: pd.DataFrame, expected: pd.DataFrame, arms: Sequence[str]) -> alt.ConcatChart:
+    """Draw copies of corrected clones as bars and their law as points, a panel an arm."""
+    panels = []
+    x = alt.X("copies:O", title="copies per cell (10: ten and more)", axis=dict(labelAngle=0))
+    y = alt.Y("drawn:Q", title="share of corrected clones", axis=dict(format="%", tickCount=5))
+    for arm in arms:
+        bars = alt.Chart(drawn[drawn["arm"] == arm]).mark_bar(cornerRadiusEnd=2)
+        tips = [
+            alt.Tooltip("copies:O"),
+            alt.Tooltip("drawn:Q", format=".2%"),
+            alt.Tooltip("clones:Q", format=","),
+        ]
+        law = alt.Chart(expected[expected["arm"] == arm]).mark_point(color=INK, size=46, strokeWidth=1.6)
+        layers = [
+            bars.encode(x, y, arm_colour(arms, False), lit(0.65), tooltip=tips),
+            law.encode(x, alt.Y("expected:Q"), alt.Tooltip("expected:Q", format=".2%")),
+        ]
+        panels.append(alt.layer(*layers).properties(title=arm))
+    return grid(panels, 4, 150)
+
+
+def chimerism_over_time(band: pd.DataFrame, lines: pd.DataFrame, arms: Sequence[str]) -> alt.ConcatChart:
+    """Draw corrected stem cells: all arms together, then each with some of its patients."""
+    last = float(band["month"].max())
+    y = alt.Y("median:Q", title="% of stem cells", scale=dict(domain=[0, 100]))
+    tips = [
+        alt.Tooltip("patient:N"),
+        alt.Tooltip("month:Q"),
+        alt.Tooltip("value:Q", title="%", format=".3~r"),
+    ]
+    panels = []
+    if len(arms) > 1:
+        medians = band_layers(band, arms, y, "% corrected", last)[-2:]
+        panels.append(alt.layer(*medians).properties(title="medians of all arms"))
+    for arm in arms:
+        thin = alt.Chart(lines[lines["arm"] == arm]).mark_line(strokeWidth=0.8)
+        value, patient = on_axis(y, "value"), alt.Detail("patient:N")
+        thin = thin.encode(months_axis(last), value, patient, arm_colour(arms), lit(0.5), tooltip=tips)
+        own = band_layers(band[band["arm"] == arm], arms, y, "% corrected", last)
+        panels.append(alt.layer(thin, *own).properties(title=arm))
+    return grid(panels, 4, 190)
+
+
+def log_bands(
+    data: pd.DataFrame, arms: Sequence[str], title: str, low: float, high: float
+) -> alt.ConcatChart:
+    """Draw band and median of each arm over months on a logarithmic axis, in one panel."""
+    scale, axis = log_scale(low, high)
+    y = alt.Y("median:Q", title=title, scale=scale, axis=axis)
+    return grid([alt.layer(*band_layers(data, arms, y, title, float(data["month"].max())))], 1, 240)
+
+
+def marrow_composition(shares: pd.DataFrame, arms: Sequence[str]) -> alt.ConcatChart:
+    """Draw what the marrow is made of, on average, a panel an arm."""
+    kinds, last = list(MARROW_COLOURS), float(shares["month"].max())
+    scale = dict(domain=kinds, range=list(MARROW_COLOURS.values()))
+    share = alt.Y(
+        "share:Q",
+        title="mean % of stem cells",
+        stack="zero",
+        axis=dict(format="%", tickCount=5),
+        scale=dict(domain=[0, 1]),
+    )
+    tips = [alt.Tooltip("kind:N"), alt.Tooltip("month:Q"), alt.Tooltip("share:Q", format=".1%")]
+    kind = alt.Color("kind:N", scale=scale, legend=dict(symbolType="square", symbolStrokeWidth=0))
+    panels = []
+    for arm in arms:
+        rows = shares[shares["arm"] == arm]
+        area = alt.Chart(rows.assign(order=rows["kind"].map(kinds.index))).mark_area(
+            stroke="white", strokeWidth=0.8
+        )
+        area = area.encode(months_axis(last), share, kind, alt.Order("order:Q"), lit(1), tooltip=tips)
+        panels.append(area.properties(title=arm))
+    return grid(panels, 4, 150)

@@ -1,0 +1,75 @@
+/* Figures become interactive when they come near the window; picking an arm picks it in all of them. */
+"use strict";
+(() => {
+  const page = JSON.parse(document.getElementById("figures").textContent);
+  const small = window.matchMedia("(max-width: 640px)");
+  const views = new Map();
+  let highlight = "";
+
+  /* Data are kept by column, each set once; Vega wants rows, and writes into them. */
+  function rows(name) {
+    const columns = Object.entries(page.data[name]);
+    const length = columns.length ? columns[0][1].length : 0;
+    return Array.from({ length }, (_, i) => Object.fromEntries(columns.map(([key, values]) => [key, values[i]])));
+  }
+
+  function dataNames(part, found = new Set()) {
+    if (part && typeof part === "object") {
+      if (part.data && part.data.name) found.add(part.data.name);
+      Object.values(part).forEach((child) => dataNames(child, found));
+    }
+    return found;
+  }
+
+  function specification(name) {
+    const spec = page.figures[name][small.matches ? "narrow" : "wide"];
+    const datasets = Object.fromEntries([...dataNames(spec)].map((data) => [data, rows(data)]));
+    return { ...spec, config: page.config, datasets };
+  }
+
+  async function draw(figure) {
+    const live = figure.querySelector(".live");
+    const options = {
+      mode: "vega-lite",
+      renderer: "svg",
+      ast: true, /* no eval, so that the page may forbid it */
+      actions: { export: true, source: false, compiled: false, editor: false },
+      downloadFileName: `${page.study}_${figure.dataset.name}`,
+    };
+    try {
+      const result = await window.vegaEmbed(live, specification(figure.dataset.name), options);
+      const before = views.get(figure);
+      views.set(figure, result);
+      if (before) before.finalize();
+      figure.classList.add("drawn");
+      if (highlight) await result.view.signal("highlight", highlight).runAsync();
+    } catch (error) {
+      console.error(figure.dataset.name, error); /* the drawing stays */
+    }
+  }
+
+  const near = new IntersectionObserver(
+    (entries) => {
+      for (const entry of entries.filter((one) => one.isIntersecting)) {
+        near.unobserve(entry.target);
+        draw(entry.target);
+      }
+    },
+    { rootMargin: "500px" },
+  );
+  document.querySelectorAll("figure[data-name]").forEach((figure) => near.observe(figure));
+  small.addEventListener("change", () => [...views.keys()].forEach(draw));
+
+  const chips = [...document.querySelectorAll(".chips button")];
+  for (const chip of chips) {
+    chip.addEventListener("click", () => {
+      highlight = highlight === chip.value ? "" : chip.value;
+      for (const other of chips) other.setAttribute("aria-pressed", String(other.value === highlight));
+      document.querySelectorAll("[data-arm]").forEach((cell) => {
+        cell.classList.toggle("faded", highlight !== "" && cell.dataset.arm !== highlight);
+      });
+      for (const { view } of views.values()) view.signal("highlight", highlight).runAsync();
+    });
+  }
+  document.documentElement.classList.add("scripted");
+})();

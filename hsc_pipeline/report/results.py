@@ -1,0 +1,130 @@
+"""What the report reads: every table as far as the figures need it, so that memory stays bounded."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from hsc_pipeline.blood import COUNTS, INTEGRATION_SITES
+from hsc_pipeline.engraftment import CLONE_SIZES, MARROW
+from hsc_pipeline.immunity import CHALLENGES, SCORES
+from hsc_pipeline.outcomes import OUTCOMES
+from hsc_pipeline.plan import PATIENTS
+from hsc_pipeline.product import CLONES, PRODUCTS
+from hsc_pipeline.report.style import label
+from hsc_pipeline.tables import Table
+
+MOST_ARMS = 12  # drawn; every arm stays in outcomes.csv
+# Patients are independent draws, so the first of them are a fair sample.
+MOST_PATIENTS = 1000  # of a table with a few rows a patient and visit
+MOST_PATIENTS_BY_CLONE = 60  # of a table with thousands
+
+TABLES: dict[str, tuple[Table, int]] = {
+    "patients": (PATIENTS, MOST_PATIENTS),
+    "products": (PRODUCTS, MOST_PATIENTS),
+    "clones": (CLONES, MOST_PATIENTS_BY_CLONE),
+    "marrow": (MARROW, MOST_PATIENTS),
+    "counts": (COUNTS, MOST_PATIENTS),
+    "integration_sites": (INTEGRATION_SITES, MOST_PATIENTS_BY_CLONE),
+    "challenges": (CHALLENGES, MOST_PATIENTS),
+    "scores": (SCORES, MOST_PATIENTS),
+}
+
+
+@dataclass(frozen=True)
+class Results:
+    """A run as the report sees it; arms go by the names that readers see.
+
+    Attributes
+    ----------
+    study : dict
+        Content of ``study.yaml``.
+    all_arms, arms : list of str
+        Every arm, and those that are drawn.
+    outcomes : pandas.DataFrame
+        `OUTCOMES` of all patients of the arms that are drawn.
+    tables : mapping of str to pandas.DataFrame
+        Each with ``arm``, of the first patients.
+    clone_sizes : pandas.DataFrame
+        Of the representative patient in each arm.
+    representative : int or None
+        Patient with the median corrected share among those of the first arm with clones.
+    performance, importance : pandas.DataFrame
+        Of the surrogate models; empty where there were too few patients.
+    """
+
+    study: dict
+    all_arms: list[str]
+    arms: list[str]
+    outcomes: pd.DataFrame
+    tables: Mapping[str, pd.DataFrame]
+    clone_sizes: pd.DataFrame
+    representative: int | None
+    performance: pd.DataFrame
+    importance: pd.DataFrame
+
+    @property
+    def patients(self) -> int:
+        """Virtual patients in each arm."""
+        return self.study["patients"]
+
+    @property
+    def drawn(self) -> int:
+        """Patients of each arm in the figures over time."""
+        return min(self.patients, MOST_PATIENTS)
+
+    @property
+    def drawn_by_clone(self) -> int:
+        """Patients of each arm in the figures of clones."""
+        return min(self.patients, MOST_PATIENTS_BY_CLONE)
+
+    def value(self, arm: str, name: str) -> float:
+        """Return a value of the study as it holds in an arm."""
+        changed = {label(entry["name"]): entry["set"] for entry in self.study["arms"]}[arm]
+        return changed.get(name, self.study["values"][name]["value"])
+
+
+def read_results(study: dict, arms: Sequence[str], files: Mapping) -> Results:
+    """Read what the report needs; see `write_report` for `files`."""
+    shown = list(arms)[:MOST_ARMS]
+    outcomes = OUTCOMES.read(files["outcomes"]).to_pandas()
+    outcomes = outcomes[outcomes["arm"].isin(shown)].replace({"arm": {arm: label(arm) for arm in shown}})
+    tables = {
+        name: read_arms(table, files[name], shown, (0, most - 1)) for name, (table, most) in TABLES.items()
+    }
+    chosen = representative(outcomes[outcomes["arm"] == label(shown[0])])
+    sizes = read_arms(CLONE_SIZES, files["clone_sizes"], shown, (chosen or 0, chosen or 0))
+    return Results(
+        study=study,
+        all_arms=[label(arm) for arm in arms],
+        arms=[label(arm) for arm in shown],
+        outcomes=outcomes,
+        tables=tables,
+        clone_sizes=sizes,
+        representative=chosen,
+        performance=pd.read_csv(files["performance"]),
+        importance=pd.read_csv(files["importance"]),
+    )
+
+
+def read_arms(
+    table: Table, paths: Sequence[str | Path], arms: Sequence[str], patients: tuple[int, int]
+) -> pd.DataFrame:
+    """Return the rows of the first to the last of some patients of every arm, with ``arm``."""
+    parts = [
+        table.read(path, patients).to_pandas().assign(arm=label(arm))
+        for path, arm in zip(paths[: len(arms)], arms, strict=True)
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+def representative(outcomes: pd.DataFrame) -> int | None:
+    """Return the patient with the median share of corrected stem cells among those with clones.
+
+    Those whose blood the report reads by clone are asked only, so that the patient's samples are
+    at hand.
+    """
+    known = outcomes[(outcomes["live_clones"] > 0) & (outcomes["patient"] < MOST_PATIENTS_BY_CLONE)]
+    ordered = known.sort_values(["stem_cell_chimerism", "patient"])["patient"].tolist()
+    return ordered[(len(ordered) - 1) // 2] if ordered else None

@@ -1,0 +1,22 @@
+"""The chapters of the report, in the order of the chain: each composes figures, tables and words."""
+
+from hsc_pipeline.report.page import Section
+from hsc_pipeline.report.results import Results
+from hsc_pipeline.report.sections import assumptions, blood, design, marrow, outcomes
+
+
+def compose(results: Results) -> list[Section]:
+    """Return the sections of the page."""
+    return [
+        outcomes.summary(results),
+        design.question(results),
+        marrow.product(results),
+        marrow.engraftment(results),
+        blood.blood(results),
+        blood.clones(results),
+        outcomes.immunity(results),
+        outcomes.outcomes(results),
+        outcomes.drivers(results),
+        assumptions.assumed(results),
+        assumptions.provenance(results),
+    ]

@@ -1,0 +1,248 @@
+"""Summary, immunity, outcomes and what drives them."""
+
+import pandas as pd
+
+from hsc_pipeline.models import FEATURES, TARGETS, compare_to_baseline
+from hsc_pipeline.report import measures
+from hsc_pipeline.report.figures import endpoints as figures
+from hsc_pipeline.report.figures.common import bands_by_panel
+from hsc_pipeline.report.page import Figure, Section, Text, TextTable
+from hsc_pipeline.report.results import Results
+from hsc_pipeline.report.summary import (
+    MEANS_OF_INTERVAL,
+    cards,
+    contrasts,
+    outcome_table,
+    sentences,
+    shares,
+)
+from hsc_pipeline.report.wording import listed, number
+
+PARTS = {
+    "composite": "composite",
+    "t_cells": "T cells",
+    "b_cells": "B cells",
+    "innate": "NK cells and neutrophils",
+    "defence": "defence against the challenge",
+}
+MODELS = {"constant": "constant", "linear": "linear model", "surrogate": "random forest"}
+
+
+def summary(results: Results) -> Section:
+    """Return the section that stands first."""
+    data, arms = results.outcomes, results.arms
+    independent = results.study["independent_arms"]
+    table = shares(data, arms)
+    month = number(data["landmark_month"].iloc[0])
+    caption = (
+        f"Share of patients at month {month} by arm with its Wilson 90 % interval; n = {results.patients:,} "
+        "virtual patients an arm."
+    )
+    figure = Figure(
+        "protection",
+        f"Protected by T cells, and safe from bleeding, at month {month}",
+        caption,
+        "Dots of the share of patients with T-cell protection and with safe platelets by arm.",
+        figures.protection_by_arm(table, arms),
+    )
+    note = Text(MEANS_OF_INTERVAL.format(n=f"{results.patients:,}"), quiet=True)
+    return Section(
+        "summary",
+        "Summary",
+        "Summary",
+        [note, figure],
+        lead=sentences(data, arms, independent),
+        cards=cards(data, arms, independent),
+    )
+
+
+def immunity(results: Results) -> Section:
+    """Return the section on immunity."""
+    blocks = [_scores_figure(results), _challenge_figure(results)]
+    return Section("immunity", "Immunity", "Immunity: what the cells can do", blocks)
+
+
+def _scores_figure(results: Results) -> Figure:
+    scores = measures.thinned(results.tables["scores"])
+    parts = [measures.bands(scores, column).assign(panel=name) for column, name in PARTS.items()]
+    band = pd.concat(parts, ignore_index=True)
+    caption = (
+        "Scores from 0 to 100 points, not probabilities. A count scores 100 from the limiting centile for "
+        "age up, uncorrected cells weighed by their function; the composite is the geometric mean of the "
+        f"four parts. Median and 5th to 95th centile of {results.drawn:,} patients an arm. Axis of time: "
+        "square root."
+    )
+    return Figure(
+        "scores",
+        "Immune competence and its parts",
+        caption,
+        "Lines of the composite score and its four parts over months by arm.",
+        bands_by_panel(band, results.arms, "points", (0, 100)),
+    )
+
+
+def _challenge_figure(results: Results) -> Figure:
+    challenges = results.tables["challenges"]
+    own = measures.thinned(challenges[challenges["who"] == "patient"])
+    band = measures.bands(own, "clearance_day")
+    twins = challenges[challenges["who"] != "patient"].groupby("who")["clearance_day"].median()
+    names = {"healthy": "healthy twin", "untreated": "untreated twin"}
+    lines = pd.DataFrame({"who": [names[who] for who in twins.index], "day": twins.to_numpy()})
+    caption = (
+        "Day on which a respiratory virus falls below detection, had it come at this visit; a virus that "
+        f"does not is given the last day simulated. Median and 5th to 95th centile of {results.drawn:,} "
+        "patients an arm. Dashed: medians of twins with a healthy child's cells and without treatment. "
+        "Axis of time: square root."
+    )
+    return Figure(
+        "challenge",
+        "Clearing a respiratory virus",
+        caption,
+        "Lines of the day of clearance over months by arm, with two reference lines.",
+        figures.clearance_over_time(band, lines, results.arms),
+    )
+
+
+def outcomes(results: Results) -> Section:
+    """Return the section on outcomes."""
+    head, rows = outcome_table(results.outcomes, results.arms)
+    month = number(results.outcomes["landmark_month"].iloc[0])
+    caption = (
+        f"Outcomes by arm, at month {month} where they have a month. Shares: percent, Wilson 90 % interval, "
+        "and patients. Numbers: median (5th–95th centile of patients)."
+    )
+    blocks: list = [TextTable(caption, head, rows), _time_figure(results)]
+    if len(results.arms) > 1:
+        blocks.append(_differences_figure(results))
+    return Section("outcomes", "Outcomes", "Outcomes", blocks)
+
+
+def _time_figure(results: Results) -> Figure:
+    curve = measures.cumulative_protection(results.outcomes, results.study["visits_months"])
+    caption = (
+        "Share of patients whose functional T cells stood within the interval for age at this or an "
+        f"earlier visit; they may fall below later. All {results.patients:,} patients an arm are followed "
+        "to the end, so nothing is censored. Axis of time: square root."
+    )
+    return Figure(
+        "time-to-protection",
+        "Time to T-cell protection",
+        caption,
+        "Steps of the cumulative share of patients with T-cell protection over months by arm.",
+        figures.protection_over_time(curve, results.arms),
+    )
+
+
+def _differences_figure(results: Results) -> Figure:
+    independent = results.study["independent_arms"]
+    table = contrasts(results.outcomes, results.arms, independent)
+    how = (
+        "Different patients: square-and-add of the arms' intervals."
+        if independent
+        else "The same patients: shares by discordant pairs (Bonett and Price), numbers by the median of the "
+        "differences within patients (sign test)."
+    )
+    caption = (
+        f"Difference from {results.arms[0]}, dot, with its 90 % interval, line; n = {results.patients:,}. "
+        f"{how} The interval spans the Monte-Carlo error between virtual patients, not the uncertainty of "
+        "the catalogue."
+    )
+    return Figure(
+        "differences",
+        f"What each arm changes against {results.arms[0]}",
+        caption,
+        "Dots of the difference of six endpoints from the first arm.",
+        figures.differences(table, results.arms),
+    )
+
+
+def drivers(results: Results) -> Section:
+    """Return the section on what drives the outcomes."""
+    title = "What drives it"
+    if results.performance.empty:
+        note = Text("Fewer than ten patients leave nothing to learn from: no model was fitted.", quiet=True)
+        return Section("drivers", "Drivers", title, [note])
+    compared = compare_to_baseline(results.performance)
+    blocks = [
+        Text(_verdict(compared)),
+        _skill_table(compared),
+        _skill_figure(results),
+        _importance_figure(results),
+    ]
+    return Section("drivers", "Drivers", title, blocks)
+
+
+def _verdict(compared: pd.DataFrame) -> str:
+    """Say whether the random forest is better than a straight line, and than nothing."""
+    better = [TARGETS[row.target] for row in compared.itertuples() if row.surrogate_beats_linear]
+    useless = [TARGETS[row.target] for row in compared.itertuples() if row.surrogate_r2_mean <= 0]
+    if better:
+        said = (
+            f"The random forest is better than the linear model for {listed(better)}, and for nothing else."
+        )
+    else:
+        said = "The random forest is not better than the linear model for any outcome: trust the simpler one."
+    if useless:
+        said += f" For {listed(useless)} the forest foresees nothing: its R² is zero or below."
+    return (
+        f"{said} Both are asked to foresee the outcomes of patients they have not seen, from what is known "
+        "at infusion: dose, busulfan exposure, VCN of the product, age, weight and genotype."
+    )
+
+
+def _skill_table(compared: pd.DataFrame) -> TextTable:
+    rows = []
+    for row in compared.itertuples():
+        gain = f"{number(row.gain_mean, signed=True)} ± {number(row.gain_standard_error)}"
+        means = [number(getattr(row, f"{model}_r2_mean")) for model in MODELS]
+        rows.append([TARGETS[row.target], *means, gain, "yes" if row.surrogate_beats_linear else "no"])
+    caption = (
+        "R² in held-out patients, mean over folds. Gain: forest minus linear model, ± its standard error "
+        "between folds; better means a gain of more than two standard errors."
+    )
+    head = ["outcome", *MODELS.values(), "gain", "forest better"]
+    return TextTable(caption, head, rows, numbers=(1, 2, 3, 4))
+
+
+def _skill_figure(results: Results) -> Figure:
+    performance = results.performance
+    folds = performance["fold"].nunique()
+    named = performance.assign(
+        target=performance["target"].map(TARGETS), model=performance["model"].map(MODELS)
+    )
+    caption = (
+        "R² in held-out patients: one is perfect, zero no better than their own mean, which no model "
+        f"knows. Large mark: mean; dots: each of {folds} folds, drawn at −1 where worse. A virtual "
+        "patient's rows of all arms stand in the same fold, so that nobody is met twice. n = "
+        f"{len(results.outcomes):,} rows of {results.patients:,} patients."
+    )
+    return Figure(
+        "skill",
+        "How well the outcome is foreseen at infusion",
+        caption,
+        "Dots of R squared by outcome and model.",
+        figures.skill(named),
+    )
+
+
+def _importance_figure(results: Results) -> Figure:
+    losses = results.importance
+    losses = losses.assign(
+        target=losses["target"].map(TARGETS),
+        feature=losses["feature"].map(FEATURES),
+        low=losses["r2_loss"] - losses["r2_loss_sd"],
+        high=losses["r2_loss"] + losses["r2_loss_sd"],
+    )
+    caption = (
+        "R² that the random forest loses in held-out patients when a feature is shuffled: mean, and one "
+        "standard deviation over folds and shuffles. Bars near or below zero say nothing; correlated "
+        "features (age and weight) share what they know. What is unknown at infusion, such as stem cells "
+        "per CD34+ cell, is not here."
+    )
+    return Figure(
+        "importance",
+        "Which features the forest uses",
+        caption,
+        "Bars of permutation importance by outcome and feature.",
+        figures.importance(losses),
+    )

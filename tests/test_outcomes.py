@@ -1,0 +1,176 @@
+"""Outcomes: one row per patient, read at the landmark, whatever became of the graft."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hsc_pipeline.outcomes import FEWEST_FRAGMENTS, OUTCOMES, landmark_month, shannon, summarise_arm
+
+# A product of a handful of stem cells keeps the simulation short; nothing else differs from the default.
+FEW_CELLS = {"product.cd34_per_kg": 1e6}
+NO_CELLS = {"product.cd34_per_kg": 1e-3}
+PATIENTS = 12
+
+
+@pytest.fixture(scope="module")
+def arm(simulate_arm):
+    """Tables of an arm with small grafts."""
+    return simulate_arm(FEW_CELLS, PATIENTS)
+
+
+@pytest.fixture(scope="module")
+def empty_arm(simulate_arm):
+    """Tables of an arm whose products hold no stem cell at all."""
+    return simulate_arm(NO_CELLS, PATIENTS)
+
+
+@pytest.fixture(scope="module")
+def summarise(settings_for):
+    def rows(tables, changes=None, **keys):
+        summary = summarise_arm("trial", tables, settings_for("outcomes", changes, **keys))
+        return OUTCOMES.check(summary).to_pandas().set_index("patient")
+
+    return rows
+
+
+@pytest.fixture(scope="module")
+def outcomes(arm, summarise):
+    return summarise(arm)
+
+
+def at(table, month, **where):
+    """Rows of one visit by patient."""
+    rows = table[table["month"] == month]
+    for column, value in where.items():
+        rows = rows[rows[column] == value]
+    return rows.set_index("patient")
+
+
+def test_every_patient_has_one_row(outcomes):
+    assert outcomes.index.tolist() == list(range(PATIENTS))
+    assert (outcomes["arm"] == "trial").all()
+
+
+def test_only_protection_that_never_comes_is_empty(outcomes):
+    assert outcomes.drop(columns="t_protection_month").notna().all(axis=None)
+
+
+@pytest.mark.parametrize(
+    ("visits", "wanted", "landmark"),
+    [
+        ([1, 12, 24, 60], 24, 24),
+        ([1, 12, 23, 60], 24, 23),
+        ([1, 12], 24, 12),
+        ([36, 60], 24, 36),
+        ([24.5], 24, 24.5),
+    ],
+)
+def test_landmark_is_the_last_visit_until_the_wanted_month_or_the_first(visits, wanted, landmark):
+    assert landmark_month(visits, wanted) == landmark
+
+
+@given(st.lists(st.floats(0.1, 240), min_size=1, unique=True), st.floats(0.1, 240))
+def test_landmark_is_a_visit(visits, wanted):
+    assert landmark_month(sorted(visits), wanted) in visits
+
+
+@pytest.mark.parametrize(("wanted", "month"), [(24, 24), (30, 24), (6, 6), (0.5, 1)])
+def test_columns_are_read_at_the_landmark(arm, summarise, wanted, month):
+    outcomes = summarise(arm, {"benefit.landmark_month": wanted})
+    marrow, cd4 = at(arm["marrow"], month), at(arm["counts"], month, lineage="cd4_t")
+    assert (outcomes["landmark_month"] == month).all()
+    assert (outcomes["live_clones"] == marrow["live_clones"]).all()
+    assert (outcomes["cd4_per_ul"] == cd4["count_per_ul"]).all()
+    assert (outcomes["immune_score"] == at(arm["scores"], month)["composite"]).all()
+    assert (outcomes["clearance_day"] == at(arm["challenges"], month, who="patient")["clearance_day"]).all()
+    total = marrow[["host", "uncorrected", "corrected"]].sum(axis=1)
+    assert outcomes["stem_cell_chimerism"].to_numpy() == pytest.approx(
+        (marrow["corrected"] / total).to_numpy()
+    )
+
+
+def test_corrected_t_cells_are_pooled_over_helpers_and_killers(arm, outcomes):
+    both = arm["counts"][arm["counts"]["lineage"].isin(["cd4_t", "cd8_t"]) & (arm["counts"]["month"] == 24)]
+    pooled = both.groupby("patient")[["corrected_per_ul", "count_per_ul"]].sum()
+    expected = pooled["corrected_per_ul"] / pooled["count_per_ul"]
+    assert outcomes["corrected_t_cells"].to_numpy() == pytest.approx(expected.to_numpy())
+
+
+@pytest.mark.parametrize("quantile", [0, 0.5, 1])
+def test_graft_failure_is_fewer_corrected_cells_taken_than_the_limit(arm, summarise, quantile):
+    """As they took, whatever became of them until the landmark."""
+    taken = at(arm["marrow"], 0)["corrected"]
+    limit = max(1, taken.quantile(quantile))
+    failed = summarise(arm, {"benefit.graft_corrected_cells": limit})["graft_failure"]
+    assert (failed == (taken < limit)).all()
+    assert failed.sum() == {0: 0, 0.5: PATIENTS // 2, 1: PATIENTS - 1}[quantile]
+
+
+def test_limits_of_benefit_and_alarm_are_obeyed(arm, summarise):
+    never = summarise(arm, {"benefit.platelets_per_ul": 9e6, "alarm.top_clone_share": 1})
+    always = summarise(arm, {"benefit.platelets_per_ul": 0, "alarm.top_clone_share": 0})
+    assert not never[["platelets_safe", "dominance_alarm"]].any(axis=None)
+    assert always["platelets_safe"].all()
+    assert (always["dominance_alarm"] == (always["largest_share"] > 0)).all()
+
+
+def test_protection_begins_at_the_first_visit_with_t_cells_in_the_interval(arm, outcomes):
+    cd3 = arm["reconstitution"][arm["reconstitution"]["cell"] == "cd3"]
+    for patient, row in outcomes.iterrows():
+        full = cd3.loc[(cd3["patient"] == patient) & (cd3["functional_score"] > 99.999), "month"]
+        assert row["t_protection_month"] == full.min() or (full.empty and np.isnan(row["t_protection_month"]))
+        assert row["t_protected"] == (24 in full.tolist())
+
+
+def test_monitoring_reads_the_last_neutrophil_sample(arm, outcomes):
+    sites = arm["integration_sites"]
+    last = sites[(sites["lineage"] == "neutrophil") & (sites["month"] == 60)].groupby("patient")["fragments"]
+    expected = last.size().reindex(outcomes.index, fill_value=0)
+    assert (outcomes["observed_sites"] == expected).all()
+    for patient, fragments in last:
+        assert outcomes.loc[patient, "observed_shannon"] == pytest.approx(shannon(fragments))
+
+
+def test_largest_share_is_of_samples_with_enough_fragments(summarise, arm):
+    """Ninety-nine fragments of one site say nothing; a hundred and one do."""
+    sites = arm["integration_sites"].iloc[:0]
+    rows = [(0, 12.0, FEWEST_FRAGMENTS - 1), (1, 12.0, FEWEST_FRAGMENTS + 1), (1, 24.0, 50)]
+    few = pd.DataFrame(rows, columns=["patient", "month", "fragments"]).assign(lineage="neutrophil")
+    outcomes = summarise({**arm, "integration_sites": pd.concat([sites, few])})
+    assert outcomes.loc[[0, 1, 2], "largest_share"].tolist() == [0, 1, 0]
+    assert outcomes.loc[[0, 1, 2], "dominance_alarm"].tolist() == [False, True, False]
+
+
+def test_empty_products_are_failed_grafts_with_every_value_known(empty_arm, summarise):
+    outcomes = summarise(empty_arm)
+    assert len(outcomes) == PATIENTS
+    assert outcomes["graft_failure"].all()
+    nothing = ["engrafted_clones", "live_clones", "stem_cell_chimerism", "observed_sites", "largest_share"]
+    assert (outcomes[[*nothing, "observed_shannon", "dominance_alarm"]] == 0).all(axis=None)
+    assert outcomes.drop(columns="t_protection_month").notna().all(axis=None)
+    assert (outcomes["corrected_t_cells"] < 0.01).all()
+
+
+def test_failed_grafts_fare_no_better_than_small_ones(outcomes, empty_arm, summarise):
+    """The same twelve people, with and without a graft: common random numbers make it hold one by one."""
+    without = summarise(empty_arm)
+    assert (without["immune_score"] <= outcomes["immune_score"] + 1e-9).all()
+    assert (without["platelets_per_ul"] <= outcomes["platelets_per_ul"] + 1e-9).all()
+    assert without["immune_score"].mean() < outcomes["immune_score"].mean()
+
+
+def test_shannon_agrees_with_a_known_vector():
+    """1, 2, 3, 4, 10: 1.3330742935 nats."""
+    assert shannon(np.array([1, 2, 3, 4, 10])) == pytest.approx(1.3330742935, abs=1e-10)
+
+
+@given(st.integers(1, 500))
+def test_shannon_of_equal_clones_is_the_logarithm_of_their_number(clones):
+    assert shannon(np.full(clones, 3)) == pytest.approx(np.log(clones), abs=1e-12)
+
+
+@given(st.lists(st.integers(1, 1000), min_size=1, max_size=50))
+def test_shannon_lies_between_none_and_the_logarithm_of_the_number(counts):
+    assert 0 <= shannon(np.array(counts)) <= np.log(len(counts)) + 1e-12
