@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: run setup test test-all lint lock clean
+.PHONY: run setup test test-all bench lint lock clean
 
 run: setup
 	$(BIN)/snakemake --cores all
@@ -24,6 +24,16 @@ test: setup lint
 
 test-all: setup lint
 	$(BIN)/pytest
+
+# The engine beside its peers, in an environment of their own; writes benchmarks/results.md.
+bench: benchmarks/.venv/.installed
+	benchmarks/.venv/bin/python benchmarks/run.py
+
+benchmarks/.venv/.installed: benchmarks/requirements.txt
+	$(PYTHON) -m venv --clear benchmarks/.venv
+	benchmarks/.venv/bin/pip install --quiet --disable-pip-version-check --requirement benchmarks/requirements.txt
+	benchmarks/.venv/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
 
 lint: setup
 	$(BIN)/ruff check

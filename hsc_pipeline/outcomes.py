@@ -155,10 +155,13 @@ def monitor(patients: Iterable[pa.Table], lineage: str = "neutrophil") -> pd.Dat
         samples = sites.groupby("month")["fragments"]
         total = samples.sum()
         shares = (samples.max() / total)[total >= FEWEST_FRAGMENTS]
-        last = sites.loc[sites["month"] == sites["month"].max(), "fragments"]
-        rows[int(sites["patient"].iloc[0])] = (len(last), shannon(last.to_numpy()), shares.max())
-    columns = ["observed_sites", "observed_shannon", "largest_share"]
-    return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
+        month = sites["month"].max()
+        last = sites.loc[sites["month"] == month, "fragments"]
+        rows[int(sites["patient"].iloc[0])] = (month, len(last), shannon(last.to_numpy()), shares.max())
+    columns = ["month", "observed_sites", "observed_shannon", "largest_share"]
+    seen = pd.DataFrame.from_dict(rows, orient="index", columns=columns)
+    seen.loc[seen["month"] < seen["month"].max(), ["observed_sites", "observed_shannon"]] = 0
+    return seen.drop(columns="month")
 
 
 def _monitoring(seen: pd.DataFrame, patients: pd.Index, alarm: float) -> dict[str, pd.Series]:

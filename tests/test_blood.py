@@ -209,7 +209,7 @@ def test_late_counts_run_from_the_disease_to_the_norm(count, settings_for, linea
 
 
 def test_counts_of_full_correction_are_lognormal_around_the_norm(count, settings_for):
-    """Over 150 people, at the sd of the norm for age; fails if the sd were a third off."""
+    """Over 150 people, at the sd of the norm for age; fails if the sd were half more."""
     norms = Norms(settings_for("blood").rows("cell_norms"))
     counts = [count(1.0, patient_seed=seed).loc["b_cell"] for seed in range(150)]
     age = counts[0]["age_years"]
@@ -217,7 +217,7 @@ def test_counts_of_full_correction_are_lognormal_around_the_norm(count, settings
     z = np.array([norms.z_score("b_cell", row["count_per_ul"], age) for row in counts])
     assert abs(z_of_mean(z, 0)) < LIMIT
     assert abs(z_of_mean(z**2, 1)) < LIMIT
-    assert abs(z_of_mean(z**2, 1.33**2)) > LIMIT
+    assert abs(z_of_mean(z**2, 1.5**2)) > LIMIT
 
 
 @pytest.mark.parametrize("lineage", ["b_cell", "nk_cell", "cd8_t", "neutrophil"])
@@ -282,13 +282,13 @@ def test_host_cells_outlive_conditioning_and_fade(settings_for, lineage):
 
 
 def test_counts_of_one_person_scatter_from_visit_to_visit(count):
-    """Sd of the logarithm 0.12 as set, around a set-point of their own; fails if it were 40 % off."""
+    """Sd of the logarithm 0.12 as set, around a set-point of their own; fails if it were 60 % off."""
     values = {**QUIET, "blood.visit_ln_sd": 0.12}
     months = tuple(np.arange(200, 240, 0.25))
     neutrophils = count(1.0, months, values=values).loc["neutrophil", "count_per_ul"]
     ln_error = np.log(neutrophils / neutrophils.median())
     assert abs(z_of_mean((ln_error - ln_error.mean()) ** 2, 0.12**2)) < LIMIT
-    assert abs(z_of_mean((ln_error - ln_error.mean()) ** 2, (1.4 * 0.12) ** 2)) > LIMIT
+    assert abs(z_of_mean((ln_error - ln_error.mean()) ** 2, (1.6 * 0.12) ** 2)) > LIMIT
 
 
 def test_measured_copies_scatter_around_the_true_ones(count):
@@ -340,9 +340,9 @@ def unequal(clones, sigma=1.5, seed=5):
     return np.exp(sigma * np.random.default_rng(seed).standard_normal(clones))
 
 
-@pytest.mark.parametrize(("wrong", "agrees"), [(1.0, True), (1.02, False)])
+@pytest.mark.parametrize(("wrong", "agrees"), [(1.0, True), (1.03, False)])
 def test_distinct_sites_agree_with_the_occupancy_law(sequence, wrong, agrees):
-    """E[S] = sum(1 - exp(-lambda_i)) for clones of unequal output; fails if it were 2 % off."""
+    """E[S] = sum(1 - exp(-lambda_i)) for clones of unequal output; fails if it were 3 % off."""
     weight = unequal(1000)
     found = [len(sample["index"]) for sample in sequence(weight, expected=800)]
     occupied = (1 - np.exp(-800 * weight / weight.sum())).sum()
@@ -350,17 +350,17 @@ def test_distinct_sites_agree_with_the_occupancy_law(sequence, wrong, agrees):
 
 
 @pytest.mark.parametrize("fragments", [200, 300, 500, 3000])
-@pytest.mark.parametrize(("wrong", "agrees"), [(1.0, True), (1.04, False)])
+@pytest.mark.parametrize(("wrong", "agrees"), [(1.0, True), (1.06, False)])
 def test_fragments_of_an_abundant_site_saturate_at_the_number_of_lengths(sequence, fragments, wrong, agrees):
-    """L (1 - (1 - 1/L)^n), with n Poisson L (1 - e^(-n/L)); fails if it were 4 % off."""
+    """L (1 - (1 - 1/L)^n), with n Poisson L (1 - e^(-n/L)); fails if it were 6 % off."""
     distinct = [s["fragments"].sum() for s in sequence([1.0], expected=fragments, fragment_lengths=300)]
     law = 300 * (1 - np.exp(-fragments / 300))
     assert (abs(z_of_mean(distinct, wrong * law)) < LIMIT) == agrees
 
 
-@pytest.mark.parametrize(("wrong", "agrees"), [(1.0, True), (1.02, False)])
+@pytest.mark.parametrize(("wrong", "agrees"), [(1.0, True), (1.05, False)])
 def test_captured_fragments_are_unbiased_for_copies_per_cell(sequence, wrong, agrees):
-    """Fragments / (genomes x efficiency) = VCN whatever the copies and outputs of the clones."""
+    """Fragments / (genomes x efficiency) = VCN whatever the copies and outputs; fails if it were 5 % off."""
     copies = np.tile([1, 2, 7], 100)
     weight = unequal(300)
     samples = sequence(
@@ -479,13 +479,13 @@ def test_fragments_follow_the_corrected_blood_that_stems_from_stem_cells(
     assert abs(found - expected * captured) < LIMIT * np.sqrt(2 * captured)
 
 
-@pytest.mark.parametrize(("sigma", "agrees"), [(0.5, True), (0.3, False), (0.7, False)])
+@pytest.mark.parametrize(("sigma", "agrees"), [(0.5, True), (0.2, False), (0.8, False)])
 def test_equal_clones_differ_by_their_lognormal_output(read_sites, sigma, agrees):
     """E f(f-1) / E(f)^2 = e^(sigma^2) for Poisson fragments of log-normal output, at a sigma of 0.5."""
-    fragments = np.zeros(3000)
+    fragments = np.zeros(6000)
     found = read_sites(
         2000.0,
-        np.full(3000, 5),
+        np.full(6000, 5),
         sites_per_clone=1,
         marrow__clone_output_sigma=sigma,
         lab__dna_ng__neutrophil=5000,

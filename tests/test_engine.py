@@ -212,7 +212,7 @@ def test_every_driver_has_a_line_to_a_clone_of_its_class(engine):
 
 
 def test_a_driver_with_an_advantage_grows_by_it():
-    # Advantages of 1.0 and 0.01 a year over three years: cells differ about fivefold, noise is a few per cent.
+    # Advantages of 1.0 and 0.01 a year over three years: cells differ fivefold, noise is per cent.
     strong, weak = Drivers(0.01, 50.0, 50.0, 0.0), Drivers(0.01, 50.0, 5000.0, 0.0)
     cells = {}
     for name, law in {"strong": strong, "weak": weak}.items():

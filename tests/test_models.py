@@ -88,7 +88,11 @@ def test_a_bent_outcome_is_where_the_surrogate_beats_the_line():
 
 
 def test_noise_gives_no_skill():
-    """Held-out R2 of noise is at most 0 on average, with a standard error of 0.05 over targets and folds."""
+    """Held-out R2 of noise is at most 0 on average, with a standard error of 0.05 over targets and folds.
+
+    Two standard errors over five folds are passed by chance by one target of noise in fifteen, so
+    that no claim is made holds for this seed.
+    """
     found = fit_surrogates(with_targets(noise), seed=1)
     assert (r2_of(found) < 0.1).all()
     assert not compare_to_baseline(found["performance"])["surrogate_beats_linear"].any()

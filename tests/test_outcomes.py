@@ -2,11 +2,12 @@
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hsc_pipeline.outcomes import FEWEST_FRAGMENTS, OUTCOMES, landmark_month, shannon, summarise_arm
+from hsc_pipeline.outcomes import FEWEST_FRAGMENTS, OUTCOMES, landmark_month, monitor, shannon, summarise_arm
 
 # A product of a handful of stem cells keeps the simulation short; nothing else differs from the default.
 FEW_CELLS = {"product.cd34_per_kg": 1e6}
@@ -29,7 +30,10 @@ def empty_arm(simulate_arm):
 @pytest.fixture(scope="module")
 def summarise(settings_for):
     def rows(tables, changes=None, **keys):
-        summary = summarise_arm("trial", tables, settings_for("outcomes", changes, **keys))
+        sites = tables["integration_sites"]
+        seen = monitor(pa.Table.from_pandas(rows) for _, rows in sites.groupby("patient"))
+        given = settings_for("outcomes", changes, **keys)
+        summary = summarise_arm("trial", {**tables, "monitoring": seen}, given)
         return OUTCOMES.check(summary).to_pandas().set_index("patient")
 
     return rows
@@ -53,8 +57,8 @@ def test_every_patient_has_one_row(outcomes):
     assert (outcomes["arm"] == "trial").all()
 
 
-def test_only_protection_that_never_comes_is_empty(outcomes):
-    assert outcomes.drop(columns="t_protection_month").notna().all(axis=None)
+def test_only_protection_that_never_comes_and_shares_not_read_are_empty(outcomes):
+    assert outcomes.drop(columns=["t_protection_month", "largest_share"]).notna().all(axis=None)
 
 
 @pytest.mark.parametrize(
@@ -139,7 +143,9 @@ def test_largest_share_is_of_samples_with_enough_fragments(summarise, arm):
     rows = [(0, 12.0, FEWEST_FRAGMENTS - 1), (1, 12.0, FEWEST_FRAGMENTS + 1), (1, 24.0, 50)]
     few = pd.DataFrame(rows, columns=["patient", "month", "fragments"]).assign(lineage="neutrophil")
     outcomes = summarise({**arm, "integration_sites": pd.concat([sites, few])})
-    assert outcomes.loc[[0, 1, 2], "largest_share"].tolist() == [0, 1, 0]
+    assert outcomes.loc[1, "largest_share"] == 1
+    assert outcomes.loc[[0, 2], "largest_share"].isna().all()
+    assert outcomes.loc[[0, 1, 2], "observed_sites"].tolist() == [0, 1, 0], "of the last month sampled"
     assert outcomes.loc[[0, 1, 2], "dominance_alarm"].tolist() == [False, True, False]
 
 
@@ -147,9 +153,11 @@ def test_empty_products_are_failed_grafts_with_every_value_known(empty_arm, summ
     outcomes = summarise(empty_arm)
     assert len(outcomes) == PATIENTS
     assert outcomes["graft_failure"].all()
-    nothing = ["engrafted_clones", "live_clones", "stem_cell_chimerism", "observed_sites", "largest_share"]
+    nothing = ["engrafted_clones", "live_clones", "stem_cell_chimerism", "observed_sites"]
     assert (outcomes[[*nothing, "observed_shannon", "dominance_alarm"]] == 0).all(axis=None)
-    assert outcomes.drop(columns="t_protection_month").notna().all(axis=None)
+    unread = ["t_protection_month", "largest_share"]
+    assert outcomes["largest_share"].isna().all()
+    assert outcomes.drop(columns=unread).notna().all(axis=None)
     assert (outcomes["corrected_t_cells"] < 0.01).all()
 
 

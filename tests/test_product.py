@@ -40,19 +40,19 @@ def test_copies_per_cell_follow_the_negative_binomial(mean, k, wrong, agrees):
 
 @pytest.mark.parametrize(("mean", "k"), COPIES)
 def test_copies_have_variance_over_mean_of_one_plus_mean_over_dispersion(mean, k):
-    """Var/mean = 1 + m/k, 1 for the Poisson limit; fails if the variance were 8 % off."""
+    """Var/mean = 1 + m/k, 1 for the Poisson limit; fails if the variance were 12 % off."""
     copies = copies_of(mean, k)
     assert abs(z_of_variance(copies, mean * (1 + mean / k))) < LIMIT
-    assert abs(z_of_variance(copies, 1.08 * mean * (1 + mean / k))) > LIMIT
+    assert abs(z_of_variance(copies, 1.12 * mean * (1 + mean / k))) > LIMIT
 
 
 @pytest.mark.parametrize(("mean", "k"), COPIES)
 def test_untransduced_cells_and_copies_per_transduced_cell_agree_with_closed_forms(mean, k):
-    """P0 = (k/(k+m))^k and m/(1-P0); fails if P0 were 5 % off."""
+    """P0 = (k/(k+m))^k and m/(1-P0); fails if P0 were 10 % off."""
     copies, none = copies_of(mean, k), no_copy_probability(mean, k)
     assert none == pytest.approx(exp(-mean) if k == inf else (k / (k + mean)) ** k)
     assert abs(z_of_share(copies == 0, none)) < LIMIT
-    assert abs(z_of_share(copies == 0, 1.05 * none)) > LIMIT
+    assert abs(z_of_share(copies == 0, 1.1 * none)) > LIMIT
     assert abs(z_of_mean(copies[copies > 0], mean / (1 - none))) < LIMIT
 
 
@@ -124,12 +124,12 @@ def sites_of(genome, insertions, seed=3):
 
 
 def test_hits_in_a_gene_are_poisson_with_mean_insertions_times_frequency():
-    """4,000 products of 500 insertions; fails if the frequency were 5 % off or hits clustered."""
+    """4,000 products of 500 insertions; fails if the frequency were 10 % off or hits clustered."""
     genes = sites_of(GENOME, 4000 * 500)["gene"].to_numpy().reshape(4000, 500)
     for gene, frequency in (("A", 0.02), ("B", 0.005)):
         hits = (genes == gene).sum(axis=1)
         assert abs(z_of_mean(hits, 500 * frequency)) < LIMIT
-        assert abs(z_of_mean(hits, 500 * frequency * 1.05)) > LIMIT
+        assert abs(z_of_mean(hits, 500 * frequency * 1.1)) > LIMIT
         assert abs(z_of_variance(hits, 500 * frequency * (1 - frequency))) < LIMIT
 
 
@@ -185,7 +185,7 @@ def test_another_patient_has_another_product(patient, settings_for):
 
 
 def test_stem_cells_are_poisson_with_mean_dose_times_weight_times_frequency(patient, settings_for):
-    """D W f = 42 without spread between patients; fails if it were 5 % off, or the variance 50 %."""
+    """D W f = 42 without spread between patients; fails if it were 8 % off, or the variance 70 %."""
     settings = settings_for("product", {"product.lt_hsc_log10_sd": 0, "product.lt_hsc_per_cd34": 6e-5})
     stem_cells = np.array(
         [
@@ -194,9 +194,9 @@ def test_stem_cells_are_poisson_with_mean_dose_times_weight_times_frequency(pati
         ]
     )
     assert abs(z_of_mean(stem_cells, 42)) < LIMIT
-    assert abs(z_of_mean(stem_cells, 42 * 1.05)) > LIMIT
+    assert abs(z_of_mean(stem_cells, 42 * 1.08)) > LIMIT
     assert abs(z_of_variance(stem_cells, 42)) < LIMIT
-    assert abs(z_of_variance(stem_cells, 42 * 1.5)) > LIMIT
+    assert abs(z_of_variance(stem_cells, 42 * 1.7)) > LIMIT
 
 
 def test_stem_cell_frequency_is_lognormal_between_patients_and_never_above_one():

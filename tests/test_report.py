@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 import yaml
 from scipy.stats import binomtest, quantile_test
@@ -25,7 +26,7 @@ from hsc_pipeline.blood import COUNTS, INTEGRATION_SITES, RECOVERY, bleed_patien
 from hsc_pipeline.engraftment import CLONE_SIZES, MARROW, engraft_patients
 from hsc_pipeline.immunity import CHALLENGES, RECONSTITUTION, SCORES, assess_patients
 from hsc_pipeline.models import fit_surrogates
-from hsc_pipeline.outcomes import shannon, summarise_arm
+from hsc_pipeline.outcomes import monitor, shannon, summarise_arm
 from hsc_pipeline.plan import PATIENTS, plan_patients
 from hsc_pipeline.product import CLONES, PRODUCTS, SITES, draw_copies, make_products
 from hsc_pipeline.report import head_of, intervals, measures, write_report
@@ -107,6 +108,9 @@ def simulate(folder: Path, content: Mapping, drop: Sequence[str] = ()) -> tuple[
             files[name].append(str(folder / arm / f"{name}.parquet"))
             write(files[name][-1], table)
         frames = {name: table.to_pandas() for name, table in tables.items()}
+        read = tables["integration_sites"]
+        each = (read.filter(pc.equal(read["patient"], patient)) for patient in range(study.file.patients))
+        frames["monitoring"] = monitor(each)
         rows.append(summarise_arm(arm, frames, Settings(**study.settings("outcomes", arm))))
     files |= {name: str(folder / f"{name}.csv") for name in ("performance", "importance", "predictions")}
     files |= {"outcomes": str(folder / "outcomes.parquet"), "study": str(folder / "study.yaml")}

@@ -1,6 +1,7 @@
 """Tables between stages: checked, whole or absent, the same bytes for the same rows."""
 
 import os
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -58,7 +59,7 @@ def test_gathered_bytes_do_not_depend_on_the_batches(tmp_path):
     parts = [cells(patient, [1.0] * 0 if patient == 2 else [1.0, 2.0], patient / 10) for patient in range(6)]
     for cuts in ([0, 6], [0, 1, 6], [0, 2, 3, 5, 6]):
         files = []
-        for first, last in zip(cuts, cuts[1:], strict=False):
+        for first, last in pairwise(cuts):
             files.append(tmp_path / f"{first}-{last}.parquet")
             write_together({"cells": files[-1]}, [{"cells": part} for part in parts[first:last]])
         gather(files, tmp_path / f"{len(cuts)}.parquet")
@@ -79,9 +80,14 @@ def test_some_patients_are_read_without_the_rest(tmp_path):
 def test_a_failed_write_leaves_what_was_there(tmp_path):
     file = tmp_path / "a.txt"
     file.write_text("old")
-    with pytest.raises(RuntimeError, match="power cut"), replacing(file) as aside:
-        aside.write_text("half")
-        raise RuntimeError("power cut")
+
+    def cut_short():
+        with replacing(file) as aside:
+            aside.write_text("half")
+            raise RuntimeError("power cut")
+
+    with pytest.raises(RuntimeError, match="power cut"):
+        cut_short()
     assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
     assert file.read_text() == "old"
 

@@ -11,6 +11,7 @@ from hsc_pipeline.report.page import render
 from hsc_pipeline.report.results import Results, read_results
 from hsc_pipeline.report.sections import compose
 from hsc_pipeline.report.style import colour
+from hsc_pipeline.report.wording import counted
 from hsc_pipeline.tables import replacing
 
 __all__ = ["write_report"]
@@ -50,13 +51,13 @@ def head_of(results: Results) -> dict[str, object]:
     study = results.study
     n, arms = study["patients"], len(results.all_arms)
     of_arms = f"in each of {arms} arms" if arms > 1 else "in one arm"
-    last = study["visits_months"][-1]
+    who, last = counted(n, "virtual patient"), study["visits_months"][-1]
     chips = [{"name": arm, "colour": colour(place)} for place, arm in enumerate(results.arms)]
     return {
         "title": study["title"] or study["name"],
         "study": study["name"],
         "kicker": f"Simulated study {study['name']} · {study['disease_title']}",
-        "subtitle": f"{n:,} virtual patients {of_arms}, followed for {last:g} months after infusion.",
+        "subtitle": f"{who} {of_arms}, followed for {last:g} months after infusion.",
         "version": __version__,
         "arms": chips,
         "colours": {chip["name"]: chip["colour"] for chip in chips} if len(chips) > 1 else {},

@@ -13,7 +13,7 @@ from hsc_pipeline.report.intervals import (
     paired_share_difference,
     wilson,
 )
-from hsc_pipeline.report.wording import interval, number, with_interval
+from hsc_pipeline.report.wording import counted, interval, listed, number, with_interval
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ MEASURES = {
         Measure("platelets_per_ul", "platelets", "10³/µL", 1e-3),
         Measure("neutrophil_recovery_day", "neutrophil recovery", "day"),
         Measure("observed_sites", "sites seen in the last neutrophil sample", "sites"),
-        Measure("largest_share", "largest clone in a neutrophil sample", "%", 100),
+        Measure("largest_share", "largest site in a neutrophil sample", "%", 100),
     )
 }
 CONTRASTED = (
@@ -77,7 +77,7 @@ CONTRASTED = (
     "cd4_per_ul",
 )
 MEANS_OF_INTERVAL = (
-    "Intervals are 90 % and span the Monte-Carlo error between {n} virtual patients. They do not hold the "
+    "Intervals are 90 % and span the Monte-Carlo error between {n}. They do not hold the "
     "uncertainty of the catalogue's values, many of which are assumed: see what is assumed."
 )
 
@@ -210,8 +210,9 @@ def sentences(outcomes: pd.DataFrame, arms: Sequence[str], independent: bool) ->
     month, n = number(first["landmark_month"].iloc[0]), len(first)
     protected = estimate(first, "t_protected")
     reached = (
-        f"At month {month}, {int(first['t_protected'].sum()):,} of {n:,} virtual patients of {arms[0]} "
-        f"have functional T cells within the reference interval for age: {with_interval(protected, '%')}."
+        f"At month {month}, {int(first['t_protected'].sum()):,} of {counted(n, 'virtual patient')} of "
+        f"{arms[0]} have functional T cells within the reference interval for age: "
+        f"{with_interval(protected, '%')}."
     )
     return [reached, _changes(outcomes, arms, independent), _failures(groups)]
 
@@ -237,10 +238,11 @@ def _changes(outcomes: pd.DataFrame, arms: Sequence[str], independent: bool) -> 
 
 
 def _failures(groups: dict[str, pd.DataFrame]) -> str:
-    shown = dict(list(groups.items())[:4])
+    shown = list(groups.items())[:4]
+    more = [f"{len(groups) - len(shown)} more arms below"] if len(groups) > len(shown) else []
 
-    def counted(column: str) -> str:
-        return ", ".join(f"{int(g[column].sum()):,} of {len(g):,} in {arm}" for arm, g in shown.items())
+    def by_arm(column: str) -> str:
+        return listed([f"{int(g[column].sum()):,} of {len(g):,} ({arm})" for arm, g in shown] + more)
 
-    failed, alarmed = counted("graft_failure"), counted("dominance_alarm")
+    failed, alarmed = by_arm("graft_failure"), by_arm("dominance_alarm")
     return f"The graft failed in {failed}; a clone passed the dominance alarm in {alarmed}."

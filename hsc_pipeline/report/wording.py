@@ -34,6 +34,11 @@ def number(value: float, signed: bool = False) -> str:
     return ("−" if value < 0 else "+" if signed else "") + text
 
 
+def counted(n: int, what: str) -> str:
+    """Return ``"1 patient"`` or ``"1,200 patients"``."""
+    return f"{n:,} {what}" if n == 1 else f"{n:,} {what}s"
+
+
 def listed(items: list[str]) -> str:
     """Return ``"a, b and c"``."""
     return " and ".join([", ".join(items[:-1]), items[-1]] if len(items) > 1 else items)

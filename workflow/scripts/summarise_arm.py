@@ -14,4 +14,7 @@ files = dict(snakemake.input.items())
 monitoring = monitor(each_patient(files.pop("integration_sites")))
 tables = {name: pq.read_table(path, use_threads=False).to_pandas() for name, path in files.items()}
 settings = Settings(**snakemake.params.settings)
-write(snakemake.output[0], summarise_arm(snakemake.wildcards.arm, {**tables, "monitoring": monitoring}, settings))
+write(
+    snakemake.output[0],
+    summarise_arm(snakemake.wildcards.arm, {**tables, "monitoring": monitoring}, settings),
+)

@@ -8,7 +8,7 @@ from hsc_pipeline.report import measures
 from hsc_pipeline.report.figures import blood as figures
 from hsc_pipeline.report.page import Figure, Section, Text
 from hsc_pipeline.report.results import Results
-from hsc_pipeline.report.wording import listed, number
+from hsc_pipeline.report.wording import counted, listed, number
 
 
 def blood(results: Results) -> Section:
@@ -26,9 +26,10 @@ def _counts_figure(results: Results, counts: pd.DataFrame) -> Figure:
     norms = Norms(catalogue_tables()["cell_norms"]["rows"])
     reference = measures.reference_band(first, norms).replace({"lineage": measures.SHORT})
     caption = (
-        f"Cells per microlitre, logarithmic. Coloured: median and 5th to 95th centile of {results.drawn:,} "
-        "patients an arm, less than one drawn at one. Grey: 10th to 90th centile of healthy children of the "
-        "cohort's ages at each visit, of the patient with the median interval. Axis of time: square root."
+        "Cells per microlitre, logarithmic. Coloured: median and 5th to 95th centile of "
+        f"{counted(results.drawn, 'patient')} an arm, less than one drawn at one. Grey: 10th to 90th "
+        "centile of healthy children of the cohort's ages at each visit, of the patient with the median "
+        "interval. Axis of time: square root."
     )
     return Figure(
         "counts",
@@ -47,10 +48,10 @@ def _copies_figure(results: Results, counts: pd.DataFrame) -> Figure:
         [f"{cells} {number(vcn)}" for cells, vcn in zip(ordered["cells"], ordered["median"], strict=True)]
     )
     caption = (
-        f"Vector copies per cell (VCN) of sorted cells, median of {results.drawn:,} patients an arm; the "
-        "tooltip holds the 5th and 95th centile. Early marking is that of short-lived infused progenitors. "
-        "Where correction lets cells survive, the lineage is marked above its stem cells. At month "
-        f"{band['month'].max():g} in {results.arms[0]}: {ends}. Axis of time: square root."
+        f"Vector copies per cell (VCN) of sorted cells, median of {counted(results.drawn, 'patient')} an "
+        "arm; the tooltip holds the 5th and 95th centile. Early marking is that of short-lived infused "
+        "progenitors. Where correction lets cells survive, the lineage is marked above its stem cells. At "
+        f"month {band['month'].max():g} in {results.arms[0]}: {ends}. Axis of time: square root."
     )
     return Figure(
         "marking",
@@ -132,7 +133,8 @@ def _diversity_figure(results: Results, sites: pd.DataFrame) -> Figure:
     caption = (
         "Richness and Shannon index of the sequenced samples, not corrected for depth: sites seen depend "
         "on the DNA and the corrected fraction as much as on the clones. Dot: median; line: 5th to 95th "
-        f"centile of {results.drawn_by_clone:,} patients an arm; a sample without sites counts as zero."
+        f"centile of {counted(results.drawn_by_clone, 'patient')} an arm; a sample without sites counts as "
+        "zero."
     )
     return Figure(
         "diversity",

@@ -14,7 +14,7 @@ from hsc_pipeline.report.figures.marrow import (
 from hsc_pipeline.report.page import Figure, Section, Text
 from hsc_pipeline.report.results import Results
 from hsc_pipeline.report.sections.design import strips
-from hsc_pipeline.report.wording import listed, number
+from hsc_pipeline.report.wording import counted, listed, number
 
 
 def product(results: Results) -> Section:
@@ -34,7 +34,7 @@ def _copies_figure(results: Results) -> Figure | Text:
     caption = (
         "Bars: vector copies of the corrected stem-cell clones drawn. Circles: the law they are drawn "
         "from, a negative binomial around each patient's mean (VCN), cut at one copy, because a cell "
-        f"without is not corrected. Clones of the first {results.drawn_by_clone:,} patients: {n}."
+        f"without is not corrected. Clones of the first {counted(results.drawn_by_clone, 'patient')}: {n}."
     )
     return Figure(
         "copies",
@@ -99,8 +99,9 @@ def _chimerism_figure(results: Results, marrow: pd.DataFrame) -> Figure:
     ends = listed([f"{number(last.loc[arm, 'median'])} % in {arm}" for arm in results.arms])
     caption = (
         "Corrected among all long-term stem cells of the marrow. Bold line: median; band: 5th to 95th "
-        f"centile of {results.drawn:,} patients an arm; thin lines: {min(results.patients, measures.LINES)} "
-        f"of them. Median at month {band['month'].max():g}: {ends}. Axis of time: square root."
+        f"centile of {counted(results.drawn, 'patient')} an arm; thin lines: "
+        f"{min(results.patients, measures.LINES)} of them. Median at month {band['month'].max():g}: {ends}. "
+        "Axis of time: square root."
     )
     return Figure(
         "chimerism",
@@ -116,8 +117,8 @@ def _live_clones_figure(results: Results, marrow: pd.DataFrame) -> Figure:
     bottom, top = float(band["low"].min()) / 1.5, max(10.0, float(band["high"].max()) * 1.4)
     caption = (
         "Corrected clones with at least one stem cell; no clone is born after infusion, so the number can "
-        f"only fall. Median and 5th to 95th centile of {results.drawn:,} patients an arm; logarithmic, less "
-        "than one is drawn at one. Axis of time: square root."
+        f"only fall. Median and 5th to 95th centile of {counted(results.drawn, 'patient')} an arm; "
+        "logarithmic, less than one is drawn at one. Axis of time: square root."
     )
     return Figure(
         "live-clones",
@@ -132,8 +133,8 @@ def _composition_figure(results: Results, marrow: pd.DataFrame) -> Figure:
     shares = measures.composition(marrow)
     caption = (
         "Mean share of stem cells: host cells that outlived conditioning, infused cells without a copy, "
-        f"and corrected cells; n = {results.drawn:,} patients an arm. Means, because only means of parts "
-        "add up; the medians above differ where patients are uneven. Axis of time: square root."
+        f"and corrected cells; n = {counted(results.drawn, 'patient')} an arm. Means, because only means of "
+        "parts add up; the medians above differ where patients are uneven. Axis of time: square root."
     )
     return Figure(
         "composition",

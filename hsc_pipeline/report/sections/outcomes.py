@@ -16,7 +16,7 @@ from hsc_pipeline.report.summary import (
     sentences,
     shares,
 )
-from hsc_pipeline.report.wording import listed, number
+from hsc_pipeline.report.wording import counted, listed, number
 
 PARTS = {
     "composite": "composite",
@@ -35,8 +35,8 @@ def summary(results: Results) -> Section:
     table = shares(data, arms)
     month = number(data["landmark_month"].iloc[0])
     caption = (
-        f"Share of patients at month {month} by arm with its Wilson 90 % interval; n = {results.patients:,} "
-        "virtual patients an arm."
+        f"Share of patients at month {month} by arm with its Wilson 90 % interval; "
+        f"n = {counted(results.patients, 'virtual patient')} an arm."
     )
     figure = Figure(
         "protection",
@@ -45,7 +45,7 @@ def summary(results: Results) -> Section:
         "Dots of the share of patients with T-cell protection and with safe platelets by arm.",
         figures.protection_by_arm(table, arms),
     )
-    note = Text(MEANS_OF_INTERVAL.format(n=f"{results.patients:,}"), quiet=True)
+    note = Text(MEANS_OF_INTERVAL.format(n=counted(results.patients, "virtual patient")), quiet=True)
     return Section(
         "summary",
         "Summary",
@@ -69,8 +69,8 @@ def _scores_figure(results: Results) -> Figure:
     caption = (
         "Scores from 0 to 100 points, not probabilities. A count scores 100 from the limiting centile for "
         "age up, uncorrected cells weighed by their function; the composite is the geometric mean of the "
-        f"four parts. Median and 5th to 95th centile of {results.drawn:,} patients an arm. Axis of time: "
-        "square root."
+        f"four parts. Median and 5th to 95th centile of {counted(results.drawn, 'patient')} an arm. Axis of "
+        "time: square root."
     )
     return Figure(
         "scores",
@@ -121,8 +121,8 @@ def _time_figure(results: Results) -> Figure:
     curve = measures.cumulative_protection(results.outcomes, results.study["visits_months"])
     caption = (
         "Share of patients whose functional T cells stood within the interval for age at this or an "
-        f"earlier visit; they may fall below later. All {results.patients:,} patients an arm are followed "
-        "to the end, so nothing is censored. Axis of time: square root."
+        f"earlier visit; they may fall below later. All {counted(results.patients, 'patient')} an arm are "
+        "followed to the end, so nothing is censored. Axis of time: square root."
     )
     return Figure(
         "time-to-protection",
@@ -214,7 +214,7 @@ def _skill_figure(results: Results) -> Figure:
         "R² in held-out patients: one is perfect, zero no better than their own mean, which no model "
         f"knows. Large mark: mean; dots: each of {folds} folds, drawn at −1 where worse. A virtual "
         "patient's rows of all arms stand in the same fold, so that nobody is met twice. n = "
-        f"{len(results.outcomes):,} rows of {results.patients:,} patients."
+        f"{len(results.outcomes):,} rows of {counted(results.patients, 'patient')}."
     )
     return Figure(
         "skill",
