@@ -332,26 +332,31 @@ def test_sizes_follow_the_zero_modified_negative_binomial(engine, birth, death):
     assert chi_square(Counter(np.minimum(sizes, 9).tolist()), law) > 1e-5
 
 
-@pytest.mark.parametrize("advantage", [0.0, 0.2])
-def test_fixation_in_a_full_marrow_agrees_with_moran(advantage):
-    # 3,000 marrows of 20 cells under strong regulation: the fixation of one cell of fitness r.  Tolerance
-    # z = 4.5, and 6 % of the probability for totals that wander by a cell; r = 1 for r = 1.2 is z = 9 away.
-    size, runs, ratio = 20, 3000, 1 + advantage
+@pytest.mark.parametrize(
+    ("size", "advantage", "regrowth", "years"), [(20, 0.0, 50.0, 400.0), (100, 0.2, 2.0, 150.0)]
+)
+def test_fixation_in_a_full_marrow_agrees_with_moran(size, advantage, regrowth, years):
+    # 3,000 marrows in which one cell has fitness r.  Tolerance z = 4.5 (false alarms below 1e-5), and 6 %
+    # of the probability because totals wander; r = 1.1 for 1.2 is z = 11 away, a doubled neutral chance 12.
+    # Regulation must be weak where there is an advantage: it is added to rates that crowding moves.
+    runs, ratio = 3000, 1 + advantage
     found = simulate_patients(
         [[1, size - 1]] * runs,
         [[1, 0]] * runs,
         [1.0, ratio],
         [1.0, 1.0],
-        [400.0],
+        [years],
         6,
         capacity=float(size),
-        regrowth=50.0,
+        regrowth=regrowth,
         engine="events",
     ).columns
-    fixed = np.bincount(found["patient"][found["clone"] == 0], minlength=runs).astype(bool)
+    alive = [np.bincount(found["patient"][found["clone"] == clone], minlength=runs) > 0 for clone in (0, 1)]
+    fixed = alive[0] & ~alive[1]
+    assert (alive[0] & alive[1]).mean() < 0.002, "the race is over"
     expected = 1 / size if advantage == 0 else (1 - 1 / ratio) / (1 - ratio**-size)
     error = np.sqrt(expected * (1 - expected) / runs)
-    assert abs(fixed.mean() - expected) < 4.5 * error + 0.06 * expected
+    assert abs(fixed.mean() - expected) < 4.5 * error + 0.06 * expected, fixed.mean()
 
 
 # ---------------------------------------------------------------- manners
