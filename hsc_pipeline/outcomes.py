@@ -1,6 +1,6 @@
 """Outcomes: one row per patient, from the product to the endpoints."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -131,13 +131,17 @@ def _immunity(tables: Mapping[str, pd.DataFrame], landmark: float) -> dict[str, 
     }
 
 
-def monitor(patients: Iterable[pa.Table], lineage: str = "neutrophil") -> pd.DataFrame:
+def monitor(
+    patients: Iterable[pa.Table], months: Sequence[float], lineage: str = "neutrophil"
+) -> pd.DataFrame:
     """Read diversity and dominance from one lineage's samples, as a laboratory would.
 
     Parameters
     ----------
     patients : iterable of pyarrow.Table
         `blood.INTEGRATION_SITES` patient by patient, so that memory stays flat.
+    months : sequence of float
+        Visits whose blood is sequenced.
     lineage : str
 
     Returns
@@ -155,13 +159,11 @@ def monitor(patients: Iterable[pa.Table], lineage: str = "neutrophil") -> pd.Dat
         samples = sites.groupby("month")["fragments"]
         total = samples.sum()
         shares = (samples.max() / total)[total >= FEWEST_FRAGMENTS]
-        month = sites["month"].max()
-        last = sites.loc[sites["month"] == month, "fragments"]
-        rows[int(sites["patient"].iloc[0])] = (month, len(last), shannon(last.to_numpy()), shares.max())
-    columns = ["month", "observed_sites", "observed_shannon", "largest_share"]
-    seen = pd.DataFrame.from_dict(rows, orient="index", columns=columns)
-    seen.loc[seen["month"] < seen["month"].max(), ["observed_sites", "observed_shannon"]] = 0
-    return seen.drop(columns="month")
+        last = sites.loc[sites["month"] == max(months), "fragments"]
+        index = shannon(last.to_numpy()) if len(last) else 0.0
+        rows[int(sites["patient"].iloc[0])] = (len(last), index, shares.max())
+    columns = ["observed_sites", "observed_shannon", "largest_share"]
+    return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
 
 
 def _monitoring(seen: pd.DataFrame, patients: pd.Index, alarm: float) -> dict[str, pd.Series]:

@@ -77,5 +77,5 @@ STAGES: dict[str, Reads] = {
         ),
         tables=("cell_norms",),
     ),
-    "outcomes": Reads(values=("benefit.", "alarm."), study=("visits_months",)),
+    "outcomes": Reads(values=("benefit.", "alarm."), study=("visits_months", "sampling")),
 }

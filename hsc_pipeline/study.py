@@ -255,6 +255,7 @@ def _fill(file: StudyFile) -> dict[str, Arm]:
     for arm in arms.values():
         _check_copies(arm)
         _check_ages(arm)
+        _check_thresholds(arm)
     return arms
 
 
@@ -289,6 +290,19 @@ def _check_ages(arm: Arm) -> None:
             f"arm {arm.name!r}: cohort.age_min = {least:g}, age_median = {median:g}, age_max = {most:g}; "
             "allowed: increasing"
         )
+
+
+def _check_thresholds(arm: Arm) -> None:
+    """Refuse an engraftment threshold that a healthy count does not reach."""
+    rows = tables()["cell_norms"]["rows"]
+    for cell in ("neutrophil", "platelet"):
+        name = f"conditioning.{cell}_threshold"
+        least = min(row[3] for row in rows if row[0] == cell)
+        if not 0 < arm.values[name].value < least:
+            raise UserError(
+                f"arm {arm.name!r}: {name} = {arm.values[name].value:g}; "
+                f"allowed: above 0 and below {least:g}, the median norm"
+            )
 
 
 def _sentence(problem: dict) -> str:

@@ -494,3 +494,14 @@ def test_equal_clones_differ_by_their_lognormal_output(read_sites, sigma, agrees
     fragments[found["clone"]] = found["fragments"]
     pairs = fragments * (fragments - 1) / fragments.mean() ** 2
     assert (abs(z_of_mean(pairs, np.exp(0.5**2))) < LIMIT) == agrees
+
+
+def test_a_marrow_without_any_stem_cell_makes_no_blood(simulate_arm):
+    """Ablated to the last cell and given almost none: once the early wave is over, the pools are empty."""
+    arm = simulate_arm({"conditioning.busulfan_auc": 150, "conditioning.a50": 1, "product.cd34_per_kg": 1}, 3)
+    marrow = arm["marrow"]
+    assert (marrow[["host", "uncorrected", "corrected"]] == 0).all(axis=None)
+    late = arm["counts"][arm["counts"]["month"] >= 24].set_index("lineage")["count_per_ul"]
+    norm = {"neutrophil": 3800, "platelet": 290_000, "b_cell": 500}
+    for lineage, usual in norm.items():
+        assert (late[lineage] < usual / 100).all(), lineage

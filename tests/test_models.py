@@ -90,8 +90,7 @@ def test_a_bent_outcome_is_where_the_surrogate_beats_the_line():
 def test_noise_gives_no_skill():
     """Held-out R2 of noise is at most 0 on average, with a standard error of 0.05 over targets and folds.
 
-    Two standard errors over five folds are passed by chance by one target of noise in fifteen, so
-    that no claim is made holds for this seed.
+    A false claim for either target is made in about one seed of twenty at the most.
     """
     found = fit_surrogates(with_targets(noise), seed=1)
     assert (r2_of(found) < 0.1).all()
@@ -204,3 +203,22 @@ def test_features_are_what_is_known_at_infusion():
     assert list(features) == list(FEATURES)
     assert features["log_cd34_per_kg"].to_numpy() == pytest.approx(np.log10(cohort(5)["cd34_per_kg"]))
     assert not set(features) & set(TARGETS)
+
+
+def test_a_claim_against_the_baseline_is_rarely_false():
+    """Gains of noise over folds that share training rows: at most one study in twenty claims anything.
+
+    Fold gains of two targets are drawn with the correlation 1/5 of five-fold splits.  Of 2,000 studies 5 %
+    has a standard error of 0.5 %: 7.5 % is z = 5.  Two plain standard errors would claim in 24 %.
+    """
+    rng, claims, studies = np.random.default_rng(8), 0, 2000
+    for _ in range(studies):
+        gain = np.sqrt(0.2) * rng.standard_normal((2, 1)) + np.sqrt(0.8) * rng.standard_normal((2, 5))
+        rows = [
+            {"target": target, "model": model, "fold": fold, "r2": value}
+            for target in (0, 1)
+            for fold in range(5)
+            for model, value in (("linear", 0.0), ("constant", 0.0), ("surrogate", gain[target, fold]))
+        ]
+        claims += compare_to_baseline(pd.DataFrame(rows))["surrogate_beats_linear"].any()
+    assert claims / studies < 0.075

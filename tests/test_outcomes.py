@@ -31,8 +31,9 @@ def empty_arm(simulate_arm):
 def summarise(settings_for):
     def rows(tables, changes=None, **keys):
         sites = tables["integration_sites"]
-        seen = monitor(pa.Table.from_pandas(rows) for _, rows in sites.groupby("patient"))
         given = settings_for("outcomes", changes, **keys)
+        each = (pa.Table.from_pandas(rows) for _, rows in sites.groupby("patient"))
+        seen = monitor(each, given.study["sampling"]["months"])
         summary = summarise_arm("trial", {**tables, "monitoring": seen}, given)
         return OUTCOMES.check(summary).to_pandas().set_index("patient")
 
@@ -140,7 +141,7 @@ def test_monitoring_reads_the_last_neutrophil_sample(arm, outcomes):
 def test_largest_share_is_of_samples_with_enough_fragments(summarise, arm):
     """Ninety-nine fragments of one site say nothing; a hundred and one do."""
     sites = arm["integration_sites"].iloc[:0]
-    rows = [(0, 12.0, FEWEST_FRAGMENTS - 1), (1, 12.0, FEWEST_FRAGMENTS + 1), (1, 24.0, 50)]
+    rows = [(0, 12.0, FEWEST_FRAGMENTS - 1), (1, 12.0, FEWEST_FRAGMENTS + 1), (1, 60.0, 50)]
     few = pd.DataFrame(rows, columns=["patient", "month", "fragments"]).assign(lineage="neutrophil")
     outcomes = summarise({**arm, "integration_sites": pd.concat([sites, few])})
     assert outcomes.loc[1, "largest_share"] == 1

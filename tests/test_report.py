@@ -110,7 +110,7 @@ def simulate(folder: Path, content: Mapping, drop: Sequence[str] = ()) -> tuple[
         frames = {name: table.to_pandas() for name, table in tables.items()}
         read = tables["integration_sites"]
         each = (read.filter(pc.equal(read["patient"], patient)) for patient in range(study.file.patients))
-        frames["monitoring"] = monitor(each)
+        frames["monitoring"] = monitor(each, study.file.sampling.months)
         rows.append(summarise_arm(arm, frames, Settings(**study.settings("outcomes", arm))))
     files |= {name: str(folder / f"{name}.csv") for name in ("performance", "importance", "predictions")}
     files |= {"outcomes": str(folder / "outcomes.parquet"), "study": str(folder / "study.yaml")}

@@ -78,6 +78,15 @@ BAD_STUDIES = {
         ["product.transduced_fraction = 0.9", "below 0.632", "Poisson limit"],
     ),
     "impossible ages": (setting(set={"cohort.age_min": 10}), ["cohort.age_min = 10", "increasing"]),
+    "threshold no count reaches": (
+        arm(set={"conditioning.neutrophil_threshold": 5000}),
+        ["conditioning.neutrophil_threshold = 5000", "below 3800"],
+    ),
+    "marrow of half a cell": (
+        arm(set={"marrow.capacity_birth": 0.5}),
+        ["marrow.capacity_birth = 0.5", "from 1"],
+    ),
+    "centile of nothing": (arm(set={"score.full_centile": 0}), ["score.full_centile = 0", "above 0"]),
     "sample between visits": (
         setting(sampling={"months": [7]}),
         ["sampling.months", "7 is no visit", "6, 24"],

@@ -26,7 +26,7 @@ INTEGRATION_SITES = Table(
         "strand": Column(pa.string(), "", "+ or -"),
         "gene": Column(pa.string(), "", "named gene in or nearest to the site"),
         "fragments": Column(pa.int32(), "fragments", "distinct shear lengths, the sonic abundance", 1),
-        "reads": Column(pa.int32(), "reads", "sequencing reads, the other instrument", 1),
+        "reads": Column(pa.int64(), "reads", "sequencing reads, the other instrument", 1),
     },
 )
 

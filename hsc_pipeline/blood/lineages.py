@@ -86,6 +86,7 @@ def count_blood(
         )
         normal = norms.median(lineage, ages) * setpoint * visit_noise
         recovered = recovered_fraction(lineage, months, patient["age_years"], days, norms, settings)
+        recovered = recovered * source["running"]
         total, corrected = fill_pool(lineage, source["corrected"], recovered, months, settings)
         fraction = np.divide(corrected, total, out=np.zeros_like(total), where=total > 0)
         vcn = fraction * source["copies_per_corrected"]
@@ -124,10 +125,12 @@ def production(
     Returns
     -------
     dict of str to array, shape (visits,)
-        ``corrected``: corrected fraction of the production; ``stem_cell_share``: part of that from
+        ``corrected``: corrected fraction of the production; ``running``: 1, or what the early wave still
+        makes over a marrow without any stem cell; ``stem_cell_share``: part of that from
         long-term stem cells; ``copies_per_corrected``.
     """
-    stem = marrow["corrected"] / np.maximum(marrow["host"] + marrow["uncorrected"] + marrow["corrected"], 1)
+    cells = marrow["host"] + marrow["uncorrected"] + marrow["corrected"]
+    stem = marrow["corrected"] / np.maximum(cells, 1)
     born = np.maximum(months - settings["blood.stem_cell_transit_months"], 0)
     from_stem = np.interp(born, marrow["month"], stem)
     copies = np.asarray(marrow["copies_per_corrected"], float)
@@ -148,6 +151,7 @@ def production(
     share = np.divide((1 - wave) * from_stem, corrected, out=np.zeros_like(corrected), where=corrected > 0)
     return {
         "corrected": corrected,
+        "running": wave + (1 - wave) * np.interp(born, marrow["month"], cells > 0),
         "stem_cell_share": share,
         "copies_per_corrected": share * stem_copies + (1 - share) * product["copies_per_transduced"],
     }

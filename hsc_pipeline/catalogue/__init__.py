@@ -17,6 +17,7 @@ EVIDENCE = ("published", "computed", "derived", "assumed", "study file")
 # The limits that a unit by itself sets: (least, most, whether the least itself is allowed).
 UNITS: dict[str, tuple[float, float, bool]] = {
     "cells": (0, 1e12, True),
+    "centile": (0, 1, False),
     "cells_per_kg": (0, 1e9, False),
     "copies": (0, 20, False),
     "count": (1, 1e6, True),
@@ -35,6 +36,7 @@ UNITS: dict[str, tuple[float, float, bool]] = {
     "per_year_signed": (-5, 5, True),
     "points": (0, 100, False),
     "ratio": (0, 1e6, False),
+    "stem_cells": (1, 2e8, True),
     "tcid50_per_ml": (0, 1e9, False),
     "years": (0, 120, False),
 }

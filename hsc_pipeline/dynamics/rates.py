@@ -125,14 +125,21 @@ def make_tables(division, loss, capacity, times: np.ndarray, patients: int, clas
     return Tables(starts, rows["division"], rows["loss"], rows["capacity"])
 
 
+def _numbers(name: str, given) -> np.ndarray:
+    try:
+        return np.asarray(given, float)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name}: numbers, in rows of equal length") from None
+
+
 def _step_table(name: str, given, times: np.ndarray, patients: int, classes: int) -> tuple:
     """Return (starts, values), values of shape (breakpoints, patients, classes)."""
     if isinstance(given, tuple) and len(given) == 2 and np.ndim(given[0]) == 1:
-        starts, values = np.asarray(given[0], float), np.asarray(given[1], float)
+        starts, values = _numbers(name, given[0]), _numbers(name, given[1])
         if len(starts) == 0 or starts[0] > 0 or np.any(np.diff(starts) <= 0) or len(values) != len(starts):
             raise ValueError(f"{name}: a step table is (starts, values), starts from 0 years on, increasing")
     else:
-        values = np.asarray(given, float)
+        values = _numbers(name, given)
         per_interval = values.ndim == 2 and values.shape == (len(times), classes) and patients == 1
         starts = np.concatenate([[0.0], times[:-1]]) if per_interval else np.zeros(1)
         values = values if per_interval else values[None]

@@ -11,9 +11,9 @@ from hsc_pipeline.settings import Settings
 from hsc_pipeline.tables import each_patient, write
 
 files = dict(snakemake.input.items())
-monitoring = monitor(each_patient(files.pop("integration_sites")))
-tables = {name: pq.read_table(path, use_threads=False).to_pandas() for name, path in files.items()}
 settings = Settings(**snakemake.params.settings)
+monitoring = monitor(each_patient(files.pop("integration_sites")), settings.study["sampling"]["months"])
+tables = {name: pq.read_table(path, use_threads=False).to_pandas() for name, path in files.items()}
 write(
     snakemake.output[0],
     summarise_arm(snakemake.wildcards.arm, {**tables, "monitoring": monitoring}, settings),
