@@ -160,7 +160,7 @@ CHAIN_TASK, DEAL = "chain, K = 10,000, N = 100,000", "deal, 10,000 singletons"
 TASKS = (
     clones_alone(10, ("fast", "events", *PEERS), 800),
     clones_alone(100, ("fast", "events", *PEERS), 100),
-    clones_alone(1_000, ("fast", "events", *PEERS), 3),
+    clones_alone(1_000, ("fast", "events", *PEERS), 2, rounds=5),
     clones_alone(10_000, ("fast", "events"), 2),
     clones_alone(100_000, ("fast", "events"), 1, rounds=3),
     clones_alone(1_000_000, ("fast",), 1, rounds=3),

@@ -381,6 +381,12 @@ def test_the_reference_is_the_same_with_and_without_a_compiler(monkeypatch):
     assert (compiled == plain).all()
 
 
+@pytest.mark.parametrize("rates", [(1, 1.3), [1, 1.3], np.array([1, 1.3]), ([0], [[1, 1.3]])])
+def test_rates_may_be_any_sequence(rates):
+    as_array = simulate_clones([5, 9], [0, 1], np.array([1, 1.3]), [1, 1], [1.0], 1)
+    assert (simulate_clones([5, 9], [0, 1], rates, [1, 1], [1.0], 1) == as_array).all()
+
+
 def test_steps_are_short_against_relaxation_and_recorded():
     found = simulate_patients([[50_000, 1000]], [[0, 1]], [1, 1], [1, 1], [0.5, 5.0], 1, capacity=1e5)
     assert 0.01 < found.k_dt <= 0.02 + 1e-12

@@ -125,6 +125,11 @@ def make_tables(division, loss, capacity, times: np.ndarray, patients: int, clas
     return Tables(starts, rows["division"], rows["loss"], rows["capacity"])
 
 
+def is_step_table(given) -> bool:
+    """Tell ``(starts, values)`` from a tuple of rates."""
+    return isinstance(given, tuple) and len(given) == 2 and np.ndim(given[0]) == 1
+
+
 def _numbers(name: str, given) -> np.ndarray:
     try:
         return np.asarray(given, float)
@@ -134,7 +139,7 @@ def _numbers(name: str, given) -> np.ndarray:
 
 def _step_table(name: str, given, times: np.ndarray, patients: int, classes: int) -> tuple:
     """Return (starts, values), values of shape (breakpoints, patients, classes)."""
-    if isinstance(given, tuple) and len(given) == 2 and np.ndim(given[0]) == 1:
+    if is_step_table(given):
         starts, values = _numbers(name, given[0]), _numbers(name, given[1])
         if len(starts) == 0 or starts[0] > 0 or np.any(np.diff(starts) <= 0) or len(values) != len(starts):
             raise ValueError(f"{name}: a step table is (starts, values), starts from 0 years on, increasing")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hsc_pipeline.dynamics.drivers import Drivers
-from hsc_pipeline.dynamics.rates import MOST_CELLS, REGULATIONS, Feedback, Tables, make_tables
+from hsc_pipeline.dynamics.rates import MOST_CELLS, REGULATIONS, Feedback, Tables, is_step_table, make_tables
 
 ENGINES = ("fast", "events")
 
@@ -293,7 +293,7 @@ def _clones(sizes: Sequence, kinds: Sequence) -> tuple[list[np.ndarray], list[np
 
 
 def _classes(division) -> int:
-    values = division[1] if isinstance(division, tuple) else division
+    values = division[1] if is_step_table(division) else division
     if np.ndim(values) == 0 or np.shape(values)[-1] == 0:
         raise ValueError("division: one rate per class")
     return np.shape(values)[-1]
