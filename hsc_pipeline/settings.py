@@ -24,11 +24,6 @@ class Settings:
     def __getitem__(self, name: str) -> float:
         return self.values[name]
 
-    def under(self, prefix: str) -> dict[str, float]:
-        """Return the values whose names begin with ``prefix.``, by the rest of the name."""
-        start = f"{prefix}."
-        return {name.removeprefix(start): v for name, v in self.values.items() if name.startswith(start)}
-
     def rows(self, table: str) -> list[tuple]:
         """Return the rows of a catalogue table."""
         return [tuple(row) for row in self.tables[table]]

@@ -11,7 +11,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hsc_pipeline.catalogue import Value, disease_title, diseases, tables, values_for
 from hsc_pipeline.errors import UserError, suggest
-from hsc_pipeline.settings import Settings
 from hsc_pipeline.stages import STAGES
 
 SCHEMA_VERSION = 1
@@ -112,7 +111,7 @@ class Study:
         return self.file.name
 
     def settings(self, stage: str, arm: str) -> dict:
-        """Return what `stage` may read for `arm`, as the plain keyword arguments of `Settings`."""
+        """Return what `stage` may read for `arm`, as the plain keyword arguments of `settings.Settings`."""
         reads = STAGES[stage]
         content = self.file.model_dump(mode="json")
         return {
@@ -154,11 +153,6 @@ class Study:
             ],
             "values": {name: value.as_dict() for name, value in sorted(first.values.items())},
         }
-
-
-def settings(stage_settings: Mapping[str, Any]) -> Settings:
-    """Make `Settings` of a job's parameters."""
-    return Settings(**stage_settings)
 
 
 def read_yaml(path: str | Path) -> dict:

@@ -38,3 +38,9 @@ def p_of_counts(sample: np.ndarray, pmf: np.ndarray) -> float:
     common = expected >= FEWEST_EXPECTED
     cells = [np.append(c[common], c[~common].sum()) for c in (observed, expected)]
     return float(stats.chisquare(*cells).pvalue)
+
+
+def under(settings, prefix):
+    """Return the values whose names begin with ``prefix.``, by the rest of the name."""
+    start = f"{prefix}."
+    return {name.removeprefix(start): v for name, v in settings.values.items() if name.startswith(start)}

@@ -21,7 +21,7 @@ from hsc_pipeline.blood.lineages import (
 )
 from hsc_pipeline.norms import Norms
 from hsc_pipeline.outcomes import shannon
-from tests.statistics_of import LIMIT, z_of_mean
+from tests.statistics_of import LIMIT, under, z_of_mean
 
 # Counts without spread between people, visits or measurements.
 QUIET = {"blood.visit_ln_sd": 0, "conditioning.recovery_ln_sd": 0, "lab.vcn_ln_sd": 0}
@@ -471,7 +471,7 @@ def test_fragments_follow_the_corrected_blood_that_stems_from_stem_cells(
     read_sites, settings_for, share, expected
 ):
     """Genomes x corrected fraction x share x efficiency, within 4.5 Poisson standard errors."""
-    lab = settings_for("blood").under("lab")
+    lab = under(settings_for("blood"), "lab")
     captured = lab["dna_ng.neutrophil"] * lab["genomes_per_ng"] * lab["capture_efficiency"] / 2
     found = read_sites(
         1500.0, np.full(500, 5), stem_cell_share=share, sites_per_clone=1, lab__fragment_lengths=1e6

@@ -20,6 +20,7 @@ from hsc_pipeline.immunity.reconstitution import (
 )
 from hsc_pipeline.immunity.score import DOMAINS, geometric_mean
 from hsc_pipeline.norms import Norms
+from tests.statistics_of import under
 
 EFFECTORS = ("cd8_t", "cd4_t", "b_cell", "nk_cell")
 # The virus alone: Baccam 2006 without any response and without new target cells.
@@ -81,7 +82,7 @@ def test_null_genotype_lowers_the_function_of_uncorrected_cells_only_where_the_d
 
 def reproduction_number(settings):
     """p beta T0 / (c delta)."""
-    v = settings.under("pathogen")
+    v = under(settings, "pathogen")
     growth = v["production"] * v["infection_rate"] * v["target_cells"]
     return growth / (v["virion_clearance"] * v["infected_cell_death"])
 
@@ -150,7 +151,7 @@ def test_courses_begin_with_the_cells_of_the_patient(settings_for):
 def test_help_carries_plasmablasts_wholly_and_killers_in_part(settings_for, help_given):
     """At full drive B grows by g H and K by a (1 - h + h H), and help beyond the norm adds nothing."""
     settings = settings_for("immunity")
-    v, given = settings.under("response"), min(help_given, 1)
+    v, given = under(settings, "response"), min(help_given, 1)
     state = np.array([0, 0, 1e12, 0, 2.0, 3.0, 0])
     change = _change(0.0, state, effectors(cd4_t=help_given, cd8_t=2.0, b_cell=3.0), settings)
     grown = v["t_cell_expansion"] * (1 - v["help_share"] + v["help_share"] * given) * 2

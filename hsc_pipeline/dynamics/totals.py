@@ -37,7 +37,7 @@ class Path:
     k_dt: float = 0.0
 
 
-Extra = Callable[[np.ndarray, np.ndarray, np.ndarray, float], np.ndarray]
+Extra = Callable[[np.ndarray, np.ndarray, Piece, float], np.ndarray]
 
 
 def kendall_totals(
@@ -60,7 +60,7 @@ def kendall_totals(
     others : callable
         Cells of each patient outside the classes (drivers), shape (patients,).
     extra : callable, optional
-        Called with (totals, crowding, steps' index, years) at the end of each step; returns the
+        Called with (totals, total in the middle, piece, years) at the end of each step; returns the
         totals less the cells that became drivers.
     remember : bool
         Whether the urn will need the path.

@@ -43,21 +43,3 @@ rule plan_patients:
         "Plan: {params.patients} virtual patients of arm {wildcards.arm}"
     script:
         "../scripts/plan_patients.py"
-
-
-# Template of the rules that join an arm's batches.
-rule gather:
-    log:
-        "results/{study}/logs/gather.log",
-    benchmark:
-        "results/{study}/benchmarks/gather.tsv"
-    conda:
-        "../envs/hsc_pipeline.yaml"
-    threads: 1
-    resources:
-        mem_mb=1000,
-        runtime=30,
-    params:
-        code=code_hash("tables"),
-    script:
-        "../scripts/gather.py"
