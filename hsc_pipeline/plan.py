@@ -19,8 +19,12 @@ PATIENTS = Table(
         "age_years": Column(pa.float64(), "years", "age at infusion", 0, 120),
         "weight_kg": Column(pa.float64(), "kg", "body weight at infusion", 1, 300),
         "null_genotype": Column(pa.bool_(), "", "whether the genotype allows no protein at all"),
-        "cd34_per_kg": Column(pa.float64(), "cells/kg", "CD34+ cells given", 0),
-        "busulfan_auc": Column(pa.float64(), "mg*h/L", "cumulative busulfan exposure achieved", 0),
+        "donor_age_years": Column(
+            pa.float64(), "years", "age of whoever gives the cells; the patient's own if autologous", 0, 120
+        ),
+        "busulfan_auc": Column(
+            pa.float64(), "mg*h/L", "cumulative busulfan exposure achieved, if the patient is infused", 0
+        ),
     },
 )
 
@@ -65,8 +69,10 @@ def plan_patient(patient: int, seed: int, settings: Settings) -> dict:
         "weight_kg": np.interp(age, ages, weights)
         * spread(seed, "plan.weight", settings["cohort.weight_ln_sd"]),
         "null_genotype": stream(seed, "plan.genotype").random() < settings["cohort.null_fraction"],
-        "cd34_per_kg": settings["product.cd34_per_kg"]
-        * spread(seed, "plan.dose", settings["product.cd34_ln_sd"]),
+        "donor_age_years": settings["donor.age_median"]
+        * spread(seed, "plan.donor_age", settings["donor.age_ln_sd"])
+        if settings["product.donor"] == "allogeneic"
+        else age,
         "busulfan_auc": settings["conditioning.busulfan_auc"]
         * spread(seed, "plan.exposure", settings["conditioning.auc_ln_sd"]),
     }

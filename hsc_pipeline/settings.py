@@ -10,18 +10,18 @@ class Settings:
 
     Attributes
     ----------
-    values : mapping of str to float
+    values : mapping of str to float or str
         By dotted name; also by ``settings[name]``.
     tables : mapping of str to list of rows
     study : mapping
         Parts of the study file.
     """
 
-    values: Mapping[str, float]
+    values: Mapping[str, float | str]
     tables: Mapping[str, list[list]] = field(default_factory=dict)
     study: Mapping = field(default_factory=dict)
 
-    def __getitem__(self, name: str) -> float:
+    def __getitem__(self, name: str) -> float | str:
         return self.values[name]
 
     def rows(self, table: str) -> list[tuple]:

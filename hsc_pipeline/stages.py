@@ -18,7 +18,7 @@ class Reads:
     tables : tuple of str
         Names of catalogue tables.
     study : tuple of str
-        Keys of the study file.
+        Keys of the study file; an arm's own where it has the key too.
     """
 
     values: tuple[str, ...] = ()
@@ -28,13 +28,24 @@ class Reads:
 
 STAGES: dict[str, Reads] = {
     "plan": Reads(
-        values=("cohort.", "product.cd34_", "conditioning.busulfan_auc", "conditioning.auc_"),
+        values=("cohort.", "donor.", "product.donor", "conditioning.busulfan_auc", "conditioning.auc_"),
         tables=("weight_for_age",),
         study=("seed", "independent_arms"),
     ),
     "product": Reads(
-        values=("product.mean_copies", "product.transduced_fraction", "product.lt_"),
-        tables=("chromosomes", "genes"),
+        values=(
+            "product.",
+            "vector.",
+            "edit.",
+            "expression.",
+            "genotoxicity.",
+            "drivers.",
+            "manufacture.",
+            "marrow.capacity_adult",
+            "marrow.division_per_year",
+        ),
+        tables=("chromosomes", "chromosome_genes", "genes"),
+        study=("product_data",),
     ),
     "engraftment": Reads(
         values=(
@@ -45,6 +56,9 @@ STAGES: dict[str, Reads] = {
             "marrow.regrowth_",
             "marrow.niche_",
             "disease.corrected_advantage_",
+            "genotoxicity.conversion_",
+            "manufacture.rescue_",
+            "drivers.",
         ),
         study=("visits_months",),
     ),

@@ -9,7 +9,17 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from hsc_pipeline.catalogue import Value, disease_title, diseases, tables, values_for
+from hsc_pipeline.catalogue import (
+    CHOICE,
+    Value,
+    default_product,
+    diseases,
+    modification,
+    products,
+    tables,
+    title,
+    values_for,
+)
 from hsc_pipeline.errors import UserError, suggest
 from hsc_pipeline.stages import STAGES
 
@@ -18,7 +28,7 @@ SAMPLED_LINEAGES = ("neutrophil", "t_cell", "b_cell")
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 Month = Annotated[float, Field(gt=0, le=240)]
-Overrides = dict[str, float]
+Overrides = dict[str, float | str]
 
 
 class Strict(BaseModel):
@@ -27,11 +37,23 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
+class ReleaseData(Strict):
+    """Measurements of a real product, which replace the model's draw."""
+
+    colonies: str | None = Field(None, description="Table of vector copies per colony.")
+    alleles: str | None = Field(None, description="Allele table or batch summary of CRISPResso2.")
+    sites: str | None = Field(None, description="Table of the product's integration sites.")
+
+
 class ArmFile(Strict):
     """What the patients of one arm are given, where it differs from the other arms."""
 
     name: Name = Field(description="Short name, used in paths and figures.")
     description: str = Field("", max_length=200, description="The arm in words, for the report.")
+    product: str | None = Field(None, description="A product of the catalogue, in place of the study's.")
+    product_data: ReleaseData = Field(
+        default_factory=ReleaseData, description="Release data of this arm's product."
+    )
     set: Overrides = Field(
         default_factory=dict, description="Catalogue values that this arm replaces, by name."
     )
@@ -59,6 +81,13 @@ class StudyFile(Strict):
     title: str = Field("", max_length=200, description="The question in words, for the report.")
     seed: int = Field(ge=0, lt=2**63, description="Seed of all random numbers.")
     disease: str = Field(description="An entry of the catalogue.")
+    product: str | None = Field(
+        None, description="A product of the catalogue for this disease; the disease's own by default."
+    )
+    gene_table: str | None = Field(
+        None,
+        description="CSV of gene, class, frequency, chromosome, start, end, in place of the catalogue's genes.",
+    )
     patients: int = Field(ge=1, le=10_000_000, description="Virtual patients in each arm.")
     visits_months: list[Month] = Field(
         min_length=1,
@@ -87,7 +116,9 @@ class Arm:
 
     name: str
     description: str
+    product: str
     values: Mapping[str, Value]
+    product_data: Mapping
 
 
 @dataclass(frozen=True)
@@ -100,10 +131,13 @@ class Study:
         What the user wrote.
     arms : mapping of str to Arm
         In the order of the file.
+    tables : mapping of str to list of rows
+        The catalogue's, and the study's own gene table.
     """
 
     file: StudyFile
     arms: Mapping[str, Arm]
+    tables: Mapping[str, list]
 
     @property
     def name(self) -> str:
@@ -113,10 +147,10 @@ class Study:
     def settings(self, stage: str, arm: str) -> dict:
         """Return what `stage` may read for `arm`, as the plain keyword arguments of `settings.Settings`."""
         reads = STAGES[stage]
-        content = self.file.model_dump(mode="json")
+        content = self.file.model_dump(mode="json") | {"product_data": self.arms[arm].product_data}
         return {
             "values": {n: v.value for n, v in self.arms[arm].values.items() if n.startswith(reads.values)},
-            "tables": {name: tables()[name]["rows"] for name in reads.tables},
+            "tables": {name: self.tables[name] for name in reads.tables},
             "study": {key: content[key] for key in reads.study},
         }
 
@@ -137,22 +171,29 @@ class Study:
     def as_dict(self) -> dict:
         """Return the filled study as ``study.yaml`` holds it: each value with unit, evidence and source."""
         first = next(iter(self.arms.values()))
-        content = self.file.model_dump(mode="json", exclude={"patients_per_job", "arms", "set"})
+        content = self.file.model_dump(mode="json", exclude={"patients_per_job", "arms", "set", "product"})
         return {
             **content,
-            "disease_title": disease_title(self.file.disease),
+            "disease_title": title("diseases", self.file.disease),
             "arms": [
                 {
                     "name": arm.name,
                     "description": arm.description,
-                    "set": {
-                        n: v.value for n, v in sorted(arm.values.items()) if v.value != first.values[n].value
-                    },
+                    "product": arm.product,
+                    "product_title": title("products", arm.product),
+                    "modification": modification(arm.product),
+                    "set": {n: v.value for n, v in _differing(arm, first)},
+                    "values": {n: v.as_dict() for n, v in _differing(arm, first)},
                 }
                 for arm in self.arms.values()
             ],
             "values": {name: value.as_dict() for name, value in sorted(first.values.items())},
         }
+
+
+def _differing(arm: Arm, first: Arm) -> list[tuple[str, Value]]:
+    """Return the values of an arm that the first arm lacks or has otherwise, by name."""
+    return [(n, v) for n, v in sorted(arm.values.items()) if v != first.values.get(n)]
 
 
 def read_yaml(path: str | Path) -> dict:
@@ -208,7 +249,7 @@ def load_study(content: Mapping[str, Any], where: str = "study file") -> Study:
     try:
         file = _sampled_at_visits(StudyFile.model_validate(dict(content)))
         _check_order(file)
-        return Study(file, _fill(file))
+        return Study(file, _fill(file), _tables(file))
     except ValidationError as error:
         raise UserError(f"{where}: {_sentence(error.errors()[0])}") from None
     except UserError as error:
@@ -241,11 +282,17 @@ def _check_order(file: StudyFile) -> None:
 
 
 def _fill(file: StudyFile) -> dict[str, Arm]:
-    values = _override(values_for(file.disease), file.set, "set")
-    arms = {
-        arm.name: Arm(arm.name, arm.description, _override(values, arm.set, f"arms[{i}].set"))
-        for i, arm in enumerate(file.arms)
-    }
+    arms = {}
+    for i, arm in enumerate(file.arms):
+        product = arm.product or file.product or default_product(file.disease)
+        values = values_for(file.disease, product)
+        shared = {name: number for name, number in file.set.items() if name in values}
+        values = _override(_override(values, shared, "set"), arm.set, f"arms[{i}].set")
+        arms[arm.name] = Arm(
+            arm.name, arm.description, product, values, _release_data(arm, product, f"arms[{i}]")
+        )
+    known = {name: value for arm in arms.values() for name, value in arm.values.items()}
+    _override(known, file.set, "set")  # a value that no arm has
     for arm in arms.values():
         _check_copies(arm)
         _check_ages(arm)
@@ -253,21 +300,54 @@ def _fill(file: StudyFile) -> dict[str, Arm]:
     return arms
 
 
+def _release_data(arm: ArmFile, product: str, where: str) -> dict:
+    files = {kind: path for kind, path in arm.product_data.model_dump().items() if path}
+    if not files:
+        return {}
+    from hsc_pipeline.product.release import read_release
+
+    try:
+        return read_release(files, modification(product))
+    except UserError as error:
+        raise UserError(f"{where}.{error}") from None
+
+
+def _tables(file: StudyFile) -> dict[str, list]:
+    found = {name: table["rows"] for name, table in tables().items()}
+    if file.gene_table is None:
+        return found
+    from hsc_pipeline.product.release import read_gene_table
+
+    return found | {"genes": read_gene_table(file.gene_table, dict(found["chromosomes"]))}
+
+
 def _override(values: dict[str, Value], changes: Overrides, where: str) -> dict[str, Value]:
     filled = dict(values)
     for name, number in changes.items():
         if name not in values:
             raise UserError(f"{where}: the catalogue has no value {name!r}; {suggest(name, list(values))}")
+        number = _as_number(number, values[name].unit)
         if problem := values[name].problem(number):
-            raise UserError(f"{where}: {name} = {number:g}; {problem}")
+            shown = repr(number) if isinstance(number, str) else f"{number:g}"
+            raise UserError(f"{where}: {name} = {shown}; {problem}")
         filled[name] = values[name].replaced(number)
     return filled
+
+
+def _as_number(given: float | str, unit: str) -> float | str:
+    """Return text such as 4.5e6, which YAML does not read as a number, as one where a number is wanted."""
+    try:
+        return given if unit == CHOICE else float(given)
+    except ValueError:
+        return given
 
 
 def _check_copies(arm: Arm) -> None:
     """Refuse a transduced fraction that no distribution of copies with that mean can have."""
     from math import exp
 
+    if "product.mean_copies" not in arm.values:
+        return
     mean, fraction = arm.values["product.mean_copies"].value, arm.values["product.transduced_fraction"].value
     most = 1 - exp(-mean)
     if not 0 < fraction < most:
@@ -320,7 +400,7 @@ def _sentence(problem: dict) -> str:
 
 
 def _model_at(parents: list) -> type[BaseModel]:
-    parts = {"arms": ArmFile, "sampling": Sampling}
+    parts = {"arms": ArmFile, "sampling": Sampling, "product_data": ReleaseData}
     return next((parts[p] for p in reversed(parents) if p in parts), StudyFile)
 
 

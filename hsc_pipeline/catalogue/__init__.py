@@ -1,17 +1,19 @@
 """The numbers of biology, each with its unit, evidence and source.
 
 Values have dotted names (``marrow.division_per_year``); the part before the first dot says
-which stage reads them.  The files beside this module hold them; a disease's file may replace
-a general value by its own trial's.
+which stage reads them.  The files beside this module hold general ones; then come, each replacing
+the ones before, those of a modification (what a lentiviral vector or a base editor brings),
+of the disease, and of the product.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cache
 from pathlib import Path
 
 from hsc_pipeline.errors import UserError, suggest
 
 FOLDER = Path(__file__).parent
+CHOICE = "choice"
 EVIDENCE = ("published", "computed", "derived", "assumed", "study file")
 
 # The limits that a unit by itself sets: (least, most, whether the least itself is allowed).
@@ -19,11 +21,14 @@ UNITS: dict[str, tuple[float, float, bool]] = {
     "cells": (0, 1e12, True),
     "centile": (0, 1, False),
     "cells_per_kg": (0, 1e9, False),
+    "cells_per_kg_or_none": (0, 1e9, True),
+    CHOICE: (0, 0, True),
     "copies": (0, 20, False),
     "count": (1, 1e6, True),
     "days": (0, 3650, False),
     "exponent": (-3, 3, True),
     "fraction": (0, 1, True),
+    "fraction_of_normal": (0, 10, True),
     "ln_sd": (0, 3, True),
     "log10_sd": (0, 2, True),
     "mg_h_per_l": (0, 150, True),
@@ -44,33 +49,40 @@ UNITS: dict[str, tuple[float, float, bool]] = {
 
 @dataclass(frozen=True)
 class Value:
-    """One number of biology.
+    """One number of biology, or one choice.
 
     Attributes
     ----------
-    value : float
-        In `unit`, one of `UNITS`.
+    value : float or str
+        In `unit`, one of `UNITS`; text where the unit is `CHOICE`.
     evidence : str
         One of `EVIDENCE`.
     source, meaning : str
         Where it was read, and what it is.
     range : tuple of float, optional
         Plausible values, least and most.
+    allowed : tuple of str, optional
+        What a choice is made from.
     """
 
-    value: float
+    value: float | str
     unit: str
     evidence: str
     source: str
     meaning: str
     range: tuple[float, float] | None = None
+    allowed: tuple[str, ...] | None = None
 
-    def replaced(self, value: float) -> "Value":
+    def replaced(self, value: float | str) -> "Value":
         """Return the same quantity with a value from the study file."""
-        return Value(value, self.unit, "study file", "set in the study file", self.meaning, self.range)
+        return replace(self, value=value, evidence="study file", source="set in the study file")
 
-    def problem(self, value: float) -> str | None:
+    def problem(self, value: float | str) -> str | None:
         """Say why `value` is impossible in this unit, or None."""
+        if self.unit == CHOICE:
+            return None if value in self.allowed else f"allowed: {', '.join(self.allowed)}"
+        if isinstance(value, str):
+            return f"allowed: a number ({self.unit})"
         least, most, closed = UNITS[self.unit]
         if (least <= value if closed else least < value) and value <= most:
             return None
@@ -78,32 +90,77 @@ class Value:
 
     def as_dict(self) -> dict:
         """Return the plain mapping that ``study.yaml`` holds."""
-        return {key: list(v) if key == "range" else v for key, v in asdict(self).items() if v is not None}
+        return {
+            key: list(v) if isinstance(v, tuple) else v for key, v in asdict(self).items() if v is not None
+        }
 
 
 def diseases() -> list[str]:
-    """Return the ids of the diseases in the catalogue."""
-    return sorted(path.stem for path in (FOLDER / "diseases").glob("*.yaml"))
+    """Return the names of the diseases in the catalogue."""
+    return _names("diseases")
 
 
-def disease_title(disease: str) -> str:
-    """Return a disease's name in words."""
-    return _read(_disease_file(disease))["title"]
+def products(disease: str | None = None) -> list[str]:
+    """Return the names of the products in the catalogue, of one disease or all."""
+    found = _names("products")
+    if disease is None:
+        return found
+    return [name for name in found if disease in _read(_file("products", name)).get("diseases", diseases())]
 
 
-def values_for(disease: str) -> dict[str, Value]:
-    """Return every value of a study of `disease`, general ones first, by dotted name.
+def title(kind: str, name: str) -> str:
+    """Return in words what a disease, product or modification is; `kind` is its folder."""
+    return _read(_file(kind, name))["title"]
+
+
+def default_product(disease: str) -> str:
+    """Return the product that a study of `disease` gives unless it names another."""
+    return _read(_file("diseases", disease))["product"]
+
+
+def modification(product: str) -> str:
+    """Return how the cells of a product are modified, one of the folder ``modifications``."""
+    return _read(_file("products", product))["modification"]
+
+
+def values_for(disease: str, product: str | None = None) -> dict[str, Value]:
+    """Return every value of a product given for a disease, by dotted name.
+
+    Parameters
+    ----------
+    disease : str
+    product : str, optional
+        None: the disease's own.
 
     Raises
     ------
     UserError
-        If the catalogue has no such disease.
+        If the catalogue has no such disease, or no such product for it.
     """
-    found: dict[str, Value] = {}
-    for path in [*sorted(FOLDER.glob("*.yaml")), _disease_file(disease)]:
+    own = default_product(disease) if product is None else product
+    if own not in products(disease):
+        raise UserError(
+            f"product: the catalogue has no {own!r} for {disease}; {suggest(own, products(disease))}"
+        )
+    layers = [
+        *sorted(FOLDER.glob("*.yaml")),
+        _file("modifications", modification(own)),
+        _file("diseases", disease),
+        _file("products", own),
+    ]
+    found: dict[str, dict] = {}
+    for path in layers:
         for name, entry in _read(path).get("values", {}).items():
-            found[name] = _value(path, name, entry)
-    return found
+            # A later layer gives another number for the same quantity.
+            same = {key: v for key, v in found.get(name, {}).items() if key in ("unit", "meaning", "allowed")}
+            found[name] = {**same, **entry, "file": path.name}
+    values = {name: _value(name, entry) for name, entry in found.items()}
+    return {"product.modification": _chosen_modification(own), **values}
+
+
+def _chosen_modification(product: str) -> Value:
+    kind = modification(product)
+    return Value(kind, CHOICE, "derived", f"the product {product}", "how cells are modified", allowed=(kind,))
 
 
 @cache
@@ -116,10 +173,14 @@ def tables() -> dict[str, dict]:
     }
 
 
-def _disease_file(disease: str) -> Path:
-    if disease not in diseases():
-        raise UserError(f"disease: the catalogue has no {disease!r}; {suggest(disease, diseases())}")
-    return FOLDER / "diseases" / f"{disease}.yaml"
+def _names(kind: str) -> list[str]:
+    return sorted(path.stem for path in (FOLDER / kind).glob("*.yaml"))
+
+
+def _file(kind: str, name: str) -> Path:
+    if name not in _names(kind):
+        raise UserError(f"{kind[:-1]}: the catalogue has no {name!r}; {suggest(name, _names(kind))}")
+    return FOLDER / kind / f"{name}.yaml"
 
 
 @cache
@@ -129,11 +190,16 @@ def _read(path: Path) -> dict:
     return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
-def _value(path: Path, name: str, entry: dict) -> Value:
-    limits = entry.get("range")
-    value = Value(**{**entry, "value": float(entry["value"]), "range": tuple(limits) if limits else None})
-    if value.evidence not in EVIDENCE or not value.source or not value.meaning:
-        raise ValueError(f"{path.name}: {name} lacks evidence, source or meaning")
+def _value(name: str, entry: dict) -> Value:
+    entry = dict(entry)
+    file = entry.pop("file")
+    if entry.keys() - {field.name for field in fields(Value)} or not {"value", "unit"} <= entry.keys():
+        raise ValueError(f"{file}: {name} has other keys than a value's, or lacks its value or unit")
+    known = {key: tuple(entry[key]) for key in ("range", "allowed") if key in entry}
+    number = entry["value"] if entry["unit"] == CHOICE else float(entry["value"])
+    if entry.get("evidence") not in EVIDENCE or not entry.get("source") or not entry.get("meaning"):
+        raise ValueError(f"{file}: {name} lacks evidence, source or meaning")
+    value = Value(**{**entry, "value": number, **known})
     if problem := value.problem(value.value):
-        raise ValueError(f"{path.name}: {name} = {value.value:g}; {problem}")
+        raise ValueError(f"{file}: {name} = {value.value}; {problem}")
     return value
