@@ -27,7 +27,7 @@ TREES = 100
 
 
 def fit_surrogates(outcomes: pd.DataFrame, seed: int) -> dict[str, pd.DataFrame]:
-    """Predict outcomes from what is known at infusion, with honest evaluation.
+    """Predict outcomes of the infused from what is known at infusion, with honest evaluation.
 
     Patients are split by group: rows of one virtual patient under several arms never stand on
     both sides of a split.  A surrogate stands beside its baselines, a constant and a linear model
@@ -51,6 +51,7 @@ def fit_surrogates(outcomes: pd.DataFrame, seed: int) -> dict[str, pd.DataFrame]
     from sklearn.model_selection import GroupKFold
     from threadpoolctl import threadpool_limits
 
+    outcomes = outcomes[outcomes["infused"]]
     features, groups = design_matrix(outcomes), outcomes["patient"].to_numpy()
     performance, importance, predictions = [], [], []
     folds = min(LARGEST_FOLDS, len(np.unique(groups)) // 2)

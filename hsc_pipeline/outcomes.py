@@ -21,11 +21,23 @@ OUTCOMES = Table(
         "age_years": Column(pa.float64(), "years", "age at infusion", 0),
         "weight_kg": Column(pa.float64(), "kg", "body weight at infusion", 0),
         "null_genotype": Column(pa.bool_(), "", "genotype without any protein"),
-        "cd34_per_kg": Column(pa.float64(), "cells/kg", "CD34+ cells given", 0),
-        "busulfan_auc": Column(pa.float64(), "mg*h/L", "busulfan exposure achieved", 0),
-        "mean_copies": Column(pa.float64(), "copies/cell", "VCN of the product", 0),
+        "infused": Column(pa.bool_(), "", "whether a product was infused; everybody enrolled has a row"),
+        "harvests": Column(pa.int16(), "", "harvests of CD34+ cells tried", 0),
+        "months_to_infusion": Column(
+            pa.float64(), "months", "from enrolment; empty if never infused", 0, None, True
+        ),
+        "cd34_per_kg": Column(pa.float64(), "cells/kg", "CD34+ cells infused", 0),
+        "busulfan_auc": Column(pa.float64(), "mg*h/L", "busulfan exposure achieved, if infused", 0),
+        "mean_copies": Column(
+            pa.float64(),
+            "copies/cell",
+            "vector copies (VCN), or alleles as intended, per cell of the product",
+            0,
+        ),
         "residual_host_fraction": Column(pa.float64(), "", "host stem cells that conditioning left", 0, 1),
-        "neutrophil_recovery_day": Column(pa.float64(), "days", "day of neutrophil engraftment", 0),
+        "neutrophil_recovery_day": Column(
+            pa.float64(), "days", "day of neutrophil engraftment; empty without aplasia", 0, None, True
+        ),
         "engrafted_clones": Column(pa.int64(), "clones", "corrected stem cells that took", 0),
         "graft_failure": Column(pa.bool_(), "", "fewer corrected stem cells took than the catalogue's limit"),
         "landmark_month": Column(pa.float64(), "months", "visit of the columns that follow", 0),

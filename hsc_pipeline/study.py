@@ -15,7 +15,6 @@ from hsc_pipeline.catalogue import (
     default_product,
     diseases,
     modification,
-    products,
     tables,
     title,
     values_for,
@@ -86,7 +85,7 @@ class StudyFile(Strict):
     )
     gene_table: str | None = Field(
         None,
-        description="CSV of gene, class, frequency, chromosome, start, end, in place of the catalogue's genes.",
+        description="CSV of gene, class, frequency, chromosome, start, end, instead of the catalogue's.",
     )
     patients: int = Field(ge=1, le=10_000_000, description="Virtual patients in each arm.")
     visits_months: list[Month] = Field(
@@ -174,6 +173,7 @@ class Study:
         content = self.file.model_dump(mode="json", exclude={"patients_per_job", "arms", "set", "product"})
         return {
             **content,
+            **({"genes": self.tables["genes"]} if self.file.gene_table else {}),
             "disease_title": title("diseases", self.file.disease),
             "arms": [
                 {
@@ -182,10 +182,13 @@ class Study:
                     "product": arm.product,
                     "product_title": title("products", arm.product),
                     "modification": modification(arm.product),
+                    "product_data": {
+                        kind: path for kind, path in files.product_data.model_dump().items() if path
+                    },
                     "set": {n: v.value for n, v in _differing(arm, first)},
                     "values": {n: v.as_dict() for n, v in _differing(arm, first)},
                 }
-                for arm in self.arms.values()
+                for arm, files in zip(self.arms.values(), self.file.arms, strict=True)
             ],
             "values": {name: value.as_dict() for name, value in sorted(first.values.items())},
         }
@@ -295,6 +298,7 @@ def _fill(file: StudyFile) -> dict[str, Arm]:
     _override(known, file.set, "set")  # a value that no arm has
     for arm in arms.values():
         _check_copies(arm)
+        _check_edits(arm)
         _check_ages(arm)
         _check_thresholds(arm)
     return arms
@@ -355,6 +359,15 @@ def _check_copies(arm: Arm) -> None:
             f"arm {arm.name!r}: product.transduced_fraction = {fraction:g} with "
             f"product.mean_copies = {mean:g}; allowed: above 0 and below {most:.3f}, the Poisson limit"
         )
+
+
+def _check_edits(arm: Arm) -> None:
+    """Refuse outcomes of an allele that together are more than certain."""
+    names = [f"edit.{name}" for name in ("intended", "indel", "large_deletion", "bystander")]
+    chances = {name: arm.values[name].value for name in names if name in arm.values}
+    if sum(chances.values()) > 1:
+        shown = " + ".join(f"{name} = {chance:g}" for name, chance in chances.items())
+        raise UserError(f"arm {arm.name!r}: {shown}; allowed: at most 1 together")
 
 
 def _check_ages(arm: Arm) -> None:

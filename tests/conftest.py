@@ -57,7 +57,7 @@ def patient() -> dict:
         "age_years": 20.0,
         "weight_kg": 70.0,
         "null_genotype": False,
-        "cd34_per_kg": 1e7,
+        "donor_age_years": 20.0,
         "busulfan_auc": 80.0,
     }
 

@@ -23,6 +23,7 @@ def cohort(patients=60, seed=0):
             "age_years": rng.uniform(1, 16, patients),
             "weight_kg": rng.uniform(8, 60, patients),
             "null_genotype": rng.random(patients) < 0.7,
+            "infused": True,
             "mean_copies": rng.lognormal(0.7, 0.25, patients),
             "busulfan_auc": rng.lognormal(3.8, 0.2, patients),
         }

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from hsc_pipeline.outcomes import FEWEST_FRAGMENTS, OUTCOMES, landmark_month, monitor, shannon, summarise_arm
 
 # A product of a handful of stem cells keeps the simulation short; nothing else differs from the default.
-FEW_CELLS = {"product.cd34_per_kg": 1e6}
-NO_CELLS = {"product.cd34_per_kg": 1e-3}
+FEW_CELLS = {"product.lt_hsc_per_cd34": 1e-5}
+NO_CELLS = {"product.lt_hsc_per_cd34": 1e-12}
 PATIENTS = 12
 
 

@@ -28,7 +28,7 @@ from hsc_pipeline.immunity import CHALLENGES, RECONSTITUTION, SCORES, assess_pat
 from hsc_pipeline.models import fit_surrogates
 from hsc_pipeline.outcomes import monitor, shannon, summarise_arm
 from hsc_pipeline.plan import PATIENTS, plan_patients
-from hsc_pipeline.product import CLONES, PRODUCTS, SITES, draw_copies, make_products
+from hsc_pipeline.product import CLONES, DRIVERS, PRODUCTS, SITES, make_products
 from hsc_pipeline.report import head_of, intervals, measures, write_report
 from hsc_pipeline.report import results as results_module
 from hsc_pipeline.report.figures.common import narrowed
@@ -53,7 +53,7 @@ HOSTILE = "<script>alert(1)</script>"
 TABLES = {
     table.name: table
     for table in (
-        *(PATIENTS, PRODUCTS, CLONES, SITES, MARROW, CLONE_SIZES),
+        *(PATIENTS, PRODUCTS, CLONES, SITES, DRIVERS, MARROW, CLONE_SIZES),
         *(COUNTS, RECOVERY, INTEGRATION_SITES, RECONSTITUTION, CHALLENGES, SCORES),
     )
 }
@@ -418,18 +418,6 @@ def test_paired_difference_has_width_without_discordant_pairs():
     found = paired_share_difference([True] * 20, [True] * 20)
     assert found.value == 0
     assert found.low < -0.05 < 0.05 < found.high
-
-
-def test_expected_copies_are_the_law_of_the_drawn():
-    rng, k = np.random.default_rng(3), 1.7
-    means, cells = [0.8, 2.5], [30_000, 60_000]
-    drawn = np.concatenate([draw_copies(rng, m, k, n) for m, n in zip(means, cells, strict=True)])
-    drawn = pd.DataFrame({"arm": "a", "copies": drawn[drawn > 0]})
-    expected = measures.copies_expected(means, cells, k).set_index("copies")["expected"]
-    found = measures.copies_drawn(drawn).set_index("copies")["drawn"]
-    assert expected.sum() == pytest.approx(1)
-    error = np.sqrt(expected * (1 - expected) / len(drawn))
-    assert (abs(found - expected) < 5 * error).all()
 
 
 def test_diversity_agrees_with_the_outcomes_and_counts_empty_samples():

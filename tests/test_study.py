@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from hsc_pipeline.catalogue import diseases, products, values_for
 from hsc_pipeline.errors import UserError
 from hsc_pipeline.stages import STAGES
 from hsc_pipeline.study import json_schema, load_study, read_yaml
@@ -57,6 +58,34 @@ BAD_STUDIES = {
     "repeated visit": (setting(visits_months=[6, 6]), ["visits_months", "6 follows 6", "must increase"]),
     "visit before infusion": (setting(visits_months=[-1, 6]), ["visits_months[0] = -1", "greater than 0"]),
     "unknown disease": (setting(disease="wass"), ["disease", "'wass'", "did you mean 'was'?"]),
+    "unknown product": (
+        setting(product="was_lentiviralis"),
+        ["product", "'was_lentiviralis' for was", "did you mean 'was_lentiviral'?"],
+    ),
+    "product of another disease": (arm(product="ada_lentiviral"), ["product", "'ada_lentiviral' for was"]),
+    "value of another modification": (
+        setting(set={"edit.intended": 0.5}),
+        ["set: the catalogue has no value 'edit.intended'"],
+    ),
+    "edits beyond all alleles": (
+        setting(disease="hiv", arms=[{"name": "a", "set": {"edit.indel": 0.9}}]),
+        ["arm 'a'", "edit.intended", "at most 1"],
+    ),
+    "choice of none": (setting(set={"product.source": "spleen"}), ["product.source = 'spleen'", "cord_blood"]),
+    "text for a number": (
+        setting(set={"product.cd34_per_kg": "much"}),
+        ["product.cd34_per_kg = 'much'", "a number"],
+    ),
+    "dose of nothing": (setting(set={"product.cd34_per_kg": 0}), ["product.cd34_per_kg = 0", "above 0"]),
+    "missing gene table": (setting(gene_table="no.csv"), ["gene_table: no.csv"]),
+    "release data of another modification": (
+        arm(product_data={"alleles": "a.txt"}),
+        ["arms[1].product_data.alleles", "lentiviral product"],
+    ),
+    "missing release data": (
+        arm(product_data={"colonies": "no.csv"}),
+        ["arms[1].product_data.colonies", "no.csv: there is no such file"],
+    ),
     "duplicate arm": (arm(name="full"), ["arms", "'full'", "2 times"]),
     "name that is a path": (setting(name="../other"), ["name = '../other'", "a-z, 0-9 and _"]),
     "unknown value": (
@@ -169,7 +198,8 @@ def test_each_stage_receives_only_what_it_declares():
 
 
 def test_every_declared_beginning_meets_a_value():
-    names = load_study(GOOD).arms["full"].values
+    """Over all products of the catalogue: each beginning is a value's, and each value is read."""
+    names = {name for d in diseases() for product in products(d) for name in values_for(d, product)}
     for stage, reads in STAGES.items():
         for start in reads.values:
             assert any(name.startswith(start) for name in names), f"{stage} declares {start!r}"

@@ -70,8 +70,8 @@ def count_blood(
     seed, months = patient["patient_seed"], np.asarray(settings.study["visits_months"], float)
     ages = patient["age_years"] + months / 12
     norms = Norms(settings.rows("cell_norms"))
-    source = production(months, product, marrow, settings, patient)
-    days = recovery_days(patient, settings)
+    source = production(months, product, marrow, settings)
+    days = recovery_days(seed, product, settings)
     parts = []
     for lineage in LINEAGES:
         setpoint = float(
@@ -118,7 +118,6 @@ def production(
     product: Mapping,
     marrow: Mapping[str, np.ndarray],
     settings: Settings,
-    patient: Mapping,
 ) -> dict[str, np.ndarray]:
     """Return what feeds the blood at each visit.
 
@@ -142,10 +141,10 @@ def production(
     residual = float(marrow["residual_host_fraction"][0])
     early = early_infused_share(
         residual,
-        patient["cd34_per_kg"] / settings["conditioning.full_dose"],
+        product["cd34_per_kg"] / settings["conditioning.full_dose"],
         settings["conditioning.progenitor_weight"],
     )
-    from_early = early * product["transduced_fraction"]
+    from_early = early * product["corrected_fraction"]
     wave = 1 - erlang_cdf(months, settings["blood.early_wave_months"], settings["blood.early_wave_stages"])
     corrected = wave * from_early + (1 - wave) * from_stem
     share = np.divide((1 - wave) * from_stem, corrected, out=np.zeros_like(corrected), where=corrected > 0)
@@ -153,7 +152,7 @@ def production(
         "corrected": corrected,
         "running": wave + (1 - wave) * np.interp(born, marrow["month"], cells > 0),
         "stem_cell_share": share,
-        "copies_per_corrected": share * stem_copies + (1 - share) * product["copies_per_transduced"],
+        "copies_per_corrected": share * stem_copies + (1 - share) * product["copies_per_corrected"],
     }
 
 
@@ -209,14 +208,14 @@ def select(fraction: np.ndarray, odds_ratio: float) -> np.ndarray:
     return odds_ratio * fraction / (1 - fraction + odds_ratio * fraction)
 
 
-def recovery_days(patient: Mapping, settings: Settings) -> dict[str, float]:
+def recovery_days(seed: int, product: Mapping, settings: Settings) -> dict[str, float]:
     """Draw a patient's days of neutrophil and platelet recovery, shorter with a larger dose."""
-    dose = patient["cd34_per_kg"] / settings["conditioning.full_dose"]
+    dose = product["cd34_per_kg"] / settings["conditioning.full_dose"]
     quick = dose ** settings["conditioning.recovery_dose_exponent"]
     return {
         cell: settings[f"conditioning.{cell}_recovery_days"]
         * quick
-        * spread(patient["patient_seed"], f"blood.{cell}.recovery", settings["conditioning.recovery_ln_sd"])
+        * spread(seed, f"blood.{cell}.recovery", settings["conditioning.recovery_ln_sd"])
         for cell in ("neutrophil", "platelet")
     }
 

@@ -1,10 +1,14 @@
 """Where insertions land."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hsc_pipeline.settings import Settings
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 ONCOGENE = "oncogene"
 
@@ -74,3 +78,11 @@ class Genome:
             "near_tss": tss < near_tss,
             "near_cpg": cpg < near_cpg,
         }
+
+    def shares(self) -> "pd.DataFrame":
+        """Return the expected share of insertions by place: chromosome, gene, gene_class and share."""
+        import pandas as pd
+
+        share = np.diff(self._ends, prepend=0) / self._ends[-1]
+        columns = {"chromosome": self._chromosome, "gene": self._gene, "gene_class": self._class}
+        return pd.DataFrame({**columns, "share": share})

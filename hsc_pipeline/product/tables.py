@@ -46,9 +46,7 @@ CLONES = Table(
         "edit": Column(pa.string(), "", "the two alleles of an edited cell, such as intended/indel"),
         "rearrangement": Column(pa.string(), "", "off_target or translocation, empty for all others"),
         "function": Column(pa.float64(), "of normal", "protein or effect of the cell, 1 in health", 0),
-        "driver": Column(
-            pa.int32(), "", "driver of clonal haematopoiesis that the cell carries, else -1", -1
-        ),
+        "driver": Column(pa.int32(), "", "driver mutation that the cell carries, else -1", -1),
         "insertional": Column(pa.bool_(), "", "whether an insertion deregulates an oncogene"),
         "advantage_per_year": Column(
             pa.float64(), "1/year", "growth advantage by insertion and driver together"

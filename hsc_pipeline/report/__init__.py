@@ -34,7 +34,7 @@ def write_report(
         In the order of the study file.
     files : mapping of str to path or sequence of path
         ``study``, ``outcomes``, ``performance`` and ``importance``: one file each; ``patients``,
-        ``products``, ``clones``, ``marrow``, ``clone_sizes``, ``counts``, ``integration_sites``,
+        ``products``, ``clones``, ``sites``, ``marrow``, ``clone_sizes``, ``counts``, ``integration_sites``,
         ``challenges`` and ``scores``: one file an arm, in the order of `arms`.
     """
     study = yaml.safe_load(Path(files["study"]).read_text(encoding="utf-8"))

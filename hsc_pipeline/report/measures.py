@@ -6,14 +6,12 @@ import numpy as np
 import pandas as pd
 
 from hsc_pipeline.norms import CENTILES_10_TO_90, Norms
-from hsc_pipeline.product import no_copy_probability
 
 LOW, HIGH = 0.05, 0.95
 LINES = 20  # patients drawn one by one
 MOST_MONTHS = 40
 TOP_CLONES = 12
 RANKS = 60  # points of a rank-abundance curve
-MOST_COPIES = 10
 
 SHORT = {
     "neutrophil": "neutrophils",
@@ -68,40 +66,6 @@ def chimerism(marrow: pd.DataFrame) -> pd.DataFrame:
     """Return `marrow` with the corrected share of stem cells in percent; zero in an empty marrow."""
     total = marrow["host"] + marrow["uncorrected"] + marrow["corrected"]
     return marrow.assign(chimerism=100 * (marrow["corrected"] / total.where(total > 0)).fillna(0.0))
-
-
-def copies_drawn(clones: pd.DataFrame) -> pd.DataFrame:
-    """Return the share of corrected clones by copies, the last class open."""
-    classed = clones.assign(copies=clones["copies"].clip(upper=MOST_COPIES))
-    counts = classed.groupby(["arm", "copies"], sort=False).size().rename("clones").reset_index()
-    return counts.assign(drawn=counts["clones"] / counts.groupby("arm")["clones"].transform("sum"))
-
-
-def copies_expected(mean: Sequence[float], weight: Sequence[float], k: float) -> pd.DataFrame:
-    """Return the law of copies among corrected cells of several products.
-
-    Parameters
-    ----------
-    mean, weight : sequence of float, one a product
-        Copies per long-term stem cell, and stem cells of the product.
-    k : float
-        Dispersion; infinite for the Poisson law.
-
-    Returns
-    -------
-    pandas.DataFrame
-        ``copies`` from one, the last class open, and ``expected`` share.
-    """
-    from scipy.stats import nbinom, poisson
-
-    mean, weight = np.asarray(mean, float)[:, None], np.asarray(weight, float)[:, None]
-    copies = np.arange(1, MOST_COPIES + 1)
-    law = poisson(mean) if np.isinf(k) else nbinom(k, k / (k + mean))
-    cells = law.pmf(copies)
-    cells[:, -1] = law.sf(MOST_COPIES - 1).ravel()  # ten and more
-    with_copy = np.array([1 - no_copy_probability(float(m), k) for m in mean.ravel()])[:, None]
-    share = (weight * cells).sum(axis=0) / (weight * with_copy).sum()
-    return pd.DataFrame({"copies": copies, "expected": share})
 
 
 def reference_band(counts: pd.DataFrame, norms: Norms) -> pd.DataFrame:

@@ -2,18 +2,20 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import pandas as pd
 
 from hsc_pipeline.blood import COUNTS, INTEGRATION_SITES
+from hsc_pipeline.catalogue import tables as catalogue_tables
 from hsc_pipeline.engraftment import CLONE_SIZES, MARROW
 from hsc_pipeline.immunity import CHALLENGES, SCORES
 from hsc_pipeline.outcomes import OUTCOMES
 from hsc_pipeline.plan import PATIENTS
 from hsc_pipeline.product import CLONES, PRODUCTS
 from hsc_pipeline.report.style import label
-from hsc_pipeline.tables import Table
+from hsc_pipeline.tables import Table, each_patient
 
 MOST_ARMS = 12  # drawn; every arm stays in outcomes.csv
 # Patients are independent draws, so the first of them are a fair sample.
@@ -46,6 +48,8 @@ class Results:
         `OUTCOMES` of all patients of the arms that are drawn.
     tables : mapping of str to pandas.DataFrame
         Each with ``arm``, of the first patients.
+    sites : pandas.DataFrame
+        Insertions counted by arm, chromosome and gene, of the patients read by clone.
     clone_sizes : pandas.DataFrame
         Of the representative patient in each arm.
     representative : int or None
@@ -59,6 +63,7 @@ class Results:
     arms: list[str]
     outcomes: pd.DataFrame
     tables: Mapping[str, pd.DataFrame]
+    sites: pd.DataFrame
     clone_sizes: pd.DataFrame
     representative: int | None
     performance: pd.DataFrame
@@ -79,10 +84,20 @@ class Results:
         """Patients of each arm in the figures of clones."""
         return min(self.patients, MOST_PATIENTS_BY_CLONE)
 
-    def value(self, arm: str, name: str) -> float:
-        """Return a value of the study as it holds in an arm."""
-        changed = {label(entry["name"]): entry["set"] for entry in self.study["arms"]}[arm]
-        return changed.get(name, self.study["values"][name]["value"])
+    def values(self, arm: str) -> dict[str, float | str]:
+        """Return the study's values as they hold in an arm, by name."""
+        shared = {name: value["value"] for name, value in self.study["values"].items()}
+        return shared | self.arm(arm)["set"]
+
+    @property
+    def catalogue_tables(self) -> dict[str, list]:
+        """Return the rows of the catalogue's tables, the study's own genes in their place."""
+        own = {"genes": self.study["genes"]} if "genes" in self.study else {}
+        return {name: table["rows"] for name, table in catalogue_tables().items()} | own
+
+    def arm(self, arm: str) -> dict:
+        """Return what ``study.yaml`` says of an arm."""
+        return {label(entry["name"]): entry for entry in self.study["arms"]}[arm]
 
 
 def read_results(study: dict, arms: Sequence[str], files: Mapping) -> Results:
@@ -101,6 +116,7 @@ def read_results(study: dict, arms: Sequence[str], files: Mapping) -> Results:
         arms=[label(arm) for arm in shown],
         outcomes=outcomes,
         tables=tables,
+        sites=count_sites(files["sites"], shown),
         clone_sizes=sizes,
         representative=chosen,
         performance=pd.read_csv(files["performance"]),
@@ -117,6 +133,22 @@ def read_arms(
         for path, arm in zip(paths[: len(arms)], arms, strict=True)
     ]
     return pd.concat(parts, ignore_index=True)
+
+
+def count_sites(paths: Sequence[str | Path], arms: Sequence[str]) -> pd.DataFrame:
+    """Count the insertions of the first patients of each arm by chromosome, gene and its class.
+
+    Patient by patient: a cohort's sites are millions.
+    """
+    by = ["chromosome", "gene", "gene_class"]
+    parts = []
+    for path, arm in zip(paths[: len(arms)], arms, strict=True):
+        for sites in islice(each_patient(path), MOST_PATIENTS_BY_CLONE + 1):
+            counts = sites.group_by(by).aggregate([("deregulates", "count"), ("deregulates", "sum")])
+            parts.append(counts.to_pandas().assign(arm=label(arm)))
+    found = pd.concat(parts, ignore_index=True)
+    found = found.rename(columns={"deregulates_count": "insertions", "deregulates_sum": "deregulating"})
+    return found.groupby(["arm", *by], sort=False)[["insertions", "deregulating"]].sum().reset_index()
 
 
 def representative(outcomes: pd.DataFrame) -> int | None:

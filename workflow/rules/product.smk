@@ -1,4 +1,4 @@
-# Product: CD34+ cells become long-term stem cells with their copies and integration sites.
+# Product: CD34+ cells become long-term stem cells with their copies, sites or edited alleles, and drivers.
 
 
 rule make_products:
@@ -8,6 +8,7 @@ rule make_products:
         products=temp("results/{study}/.batches/product/{arm}/{batch}/products.parquet"),
         clones=temp("results/{study}/.batches/product/{arm}/{batch}/clones.parquet"),
         sites=temp("results/{study}/.batches/product/{arm}/{batch}/sites.parquet"),
+        drivers=temp("results/{study}/.batches/product/{arm}/{batch}/drivers.parquet"),
     log:
         "results/{study}/logs/product/{arm}/{batch}.log",
     benchmark:
@@ -33,10 +34,12 @@ use rule gather as gather_product with:
         products=batches_of(rules.make_products.output.products),
         clones=batches_of(rules.make_products.output.clones),
         sites=batches_of(rules.make_products.output.sites),
+        drivers=batches_of(rules.make_products.output.drivers),
     output:
         products="results/{study}/product/{arm}/products.parquet",
         clones="results/{study}/product/{arm}/clones.parquet",
         sites="results/{study}/product/{arm}/sites.parquet",
+        drivers="results/{study}/product/{arm}/drivers.parquet",
     log:
         "results/{study}/logs/product/{arm}/gather.log",
     benchmark:

@@ -10,6 +10,7 @@ rule report:
         patients=arms_of("results/{study}/plan/{arm}/patients.parquet"),
         products=arms_of("results/{study}/product/{arm}/products.parquet"),
         clones=arms_of("results/{study}/product/{arm}/clones.parquet"),
+        sites=arms_of("results/{study}/product/{arm}/sites.parquet"),
         marrow=arms_of("results/{study}/engraftment/{arm}/marrow.parquet"),
         clone_sizes=arms_of("results/{study}/engraftment/{arm}/clone_sizes.parquet"),
         counts=arms_of("results/{study}/blood/{arm}/counts.parquet"),

@@ -41,27 +41,6 @@ def patient_strips(values: pd.DataFrame, arms: Sequence[str]) -> alt.ConcatChart
     return grid(panels, 3, max(36, 34 * len(arms)), room=names_room(arms))
 
 
-def copies_per_cell(drawn: pd.DataFrame, expected: pd.DataFrame, arms: Sequence[str]) -> alt.ConcatChart:
-    """Draw copies of corrected clones as bars and their law as points, a panel an arm."""
-    panels = []
-    x = alt.X("copies:O", title="copies per cell (10: ten and more)", axis=dict(labelAngle=0))
-    y = alt.Y("drawn:Q", title="share of corrected clones", axis=dict(format="%", tickCount=5))
-    for arm in arms:
-        bars = alt.Chart(drawn[drawn["arm"] == arm]).mark_bar(cornerRadiusEnd=2)
-        tips = [
-            alt.Tooltip("copies:O"),
-            alt.Tooltip("drawn:Q", format=".2%"),
-            alt.Tooltip("clones:Q", format=","),
-        ]
-        law = alt.Chart(expected[expected["arm"] == arm]).mark_point(color=INK, size=46, strokeWidth=1.6)
-        layers = [
-            bars.encode(x, y, arm_colour(arms, False), lit(0.65), tooltip=tips),
-            law.encode(x, alt.Y("expected:Q"), alt.Tooltip("expected:Q", format=".2%")),
-        ]
-        panels.append(alt.layer(*layers).properties(title=arm))
-    return grid(panels, 4, 150)
-
-
 def chimerism_over_time(band: pd.DataFrame, lines: pd.DataFrame, arms: Sequence[str]) -> alt.ConcatChart:
     """Draw corrected stem cells: all arms together, then each with some of its patients."""
     last = float(band["month"].max())

@@ -2,7 +2,7 @@
 
 from hsc_pipeline.report.page import Section
 from hsc_pipeline.report.results import Results
-from hsc_pipeline.report.sections import assumptions, blood, design, marrow, outcomes
+from hsc_pipeline.report.sections import assumptions, blood, design, marrow, outcomes, product
 
 
 def compose(results: Results) -> list[Section]:
@@ -10,7 +10,7 @@ def compose(results: Results) -> list[Section]:
     return [
         outcomes.summary(results),
         design.question(results),
-        marrow.product(results),
+        product.product(results),
         marrow.engraftment(results),
         blood.blood(results),
         blood.clones(results),

@@ -18,7 +18,7 @@ KINDS = {
 STAGES = (
     ("study.yaml", "the study with every default filled in"),
     ("plan/<arm>/", "patients"),
-    ("product/<arm>/", "products, clones, sites"),
+    ("product/<arm>/", "products, clones, sites, drivers"),
     ("engraftment/<arm>/", "marrow, clone_sizes"),
     ("blood/<arm>/", "counts, recovery, integration_sites"),
     ("immunity/<arm>/", "reconstitution, challenges, scores"),
@@ -30,7 +30,9 @@ STAGES = (
 
 def assumed(results: Results) -> Section:
     """Return the section on the values behind the study and how well they are known."""
-    values = results.study["values"]
+    values = dict(results.study["values"])
+    for arm in results.study["arms"]:  # another product brings values of its own
+        values |= {name: value for name, value in arm["values"].items() if name not in values}
     counts = Counter(value["evidence"] for value in values.values())
     n = counts["assumed"]
     blocks: list = [
@@ -59,7 +61,8 @@ def _values_table(caption: str, values: Mapping[str, Mapping], tall: bool = Fals
     for name, value in values.items():
         least, most = value.get("range") or (None, None)
         span = f"{least:g} to {most:g}" if least is not None else ""
-        rows.append([name, f"{value['value']:g}", value["unit"], span, value["meaning"], value["source"]])
+        shown = value["value"] if isinstance(value["value"], str) else f"{value['value']:g}"
+        rows.append([name, shown, value["unit"], span, value["meaning"], value["source"]])
     head = ["name", "value", "unit", "plausible", "meaning", "source"]
     return TextTable(caption, head, rows, numbers=(1,), tall=tall)
 

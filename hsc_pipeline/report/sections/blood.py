@@ -2,7 +2,6 @@
 
 import pandas as pd
 
-from hsc_pipeline.catalogue import tables as catalogue_tables
 from hsc_pipeline.norms import Norms
 from hsc_pipeline.report import measures
 from hsc_pipeline.report.figures import blood as figures
@@ -23,7 +22,7 @@ def _counts_figure(results: Results, counts: pd.DataFrame) -> Figure:
     band = measures.floored(band, ["low", "median", "high"], 1).replace({"lineage": measures.SHORT})
     # The ages are those of the first arm: with other patients in each arm they are of one law.
     first = counts[counts["arm"] == results.arms[0]]
-    norms = Norms(catalogue_tables()["cell_norms"]["rows"])
+    norms = Norms(results.catalogue_tables["cell_norms"])
     reference = measures.reference_band(first, norms).replace({"lineage": measures.SHORT})
     caption = (
         "Cells per microlitre, logarithmic. Coloured: median and 5th to 95th centile of "

@@ -40,15 +40,24 @@ def question(results: Results) -> Section:
 def _arms_table(results: Results) -> TextTable:
     values, rows = results.study["values"], []
     for entry in results.study["arms"][:MOST_ARMS]:
-        sets = [f"{name} = {value:g} {values[name]['unit']}" for name, value in entry["set"].items()]
+        sets = [_shown(name, value, values, entry) for name, value in entry["set"].items()]
+        if entry["product"] != results.study["arms"][0]["product"]:
+            sets = [f"product: {entry['product_title']}"]
         given = "; ".join(sets) or ("the reference" if not rows else "nothing else than the first arm")
         rows.append([label(entry["name"]), entry["description"], given])
     head = ["arm", "in words", "differs from the first arm in"]
     return TextTable("Arms, and the values that each sets.", head, rows)
 
 
+def _shown(name: str, value: float | str, values: dict, entry: dict) -> str:
+    if isinstance(value, str):
+        return f"{name} = {value}"
+    return f"{name} = {value:g} {entry['values'].get(name, values.get(name))['unit']}"
+
+
 def _cohort_figure(results: Results) -> Figure:
-    patients = results.tables["patients"]
+    given = results.tables["products"][["arm", "patient", "cd34_per_kg"]]
+    patients = results.tables["patients"].merge(given, on=["arm", "patient"])
     age, weight = patients["age_years"], patients["weight_kg"]
     null = patients["null_genotype"].mean()
     ages = ", ".join(
