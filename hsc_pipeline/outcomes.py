@@ -31,7 +31,7 @@ OUTCOMES = Table(
         "mean_copies": Column(
             pa.float64(),
             "copies/cell",
-            "vector copies (VCN), or alleles as intended, per cell of the product",
+            "vector copies (VCN), or alleles as intended, per product cell",
             0,
         ),
         "residual_host_fraction": Column(pa.float64(), "", "host stem cells that conditioning left", 0, 1),

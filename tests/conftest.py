@@ -3,18 +3,12 @@
 from collections.abc import Callable
 
 import pandas as pd
-import pyarrow as pa
 import pytest
 from hypothesis import settings as hypothesis_settings
 
-from hsc_pipeline.blood import bleed_patients
-from hsc_pipeline.engraftment import engraft_patients
-from hsc_pipeline.immunity import assess_patients
-from hsc_pipeline.plan import plan_patients
-from hsc_pipeline.product import make_products
+from hsc_pipeline import chain
 from hsc_pipeline.settings import Settings
 from hsc_pipeline.study import load_study
-from hsc_pipeline.tables import by_patient
 
 hypothesis_settings.register_profile("repository", deadline=None, derandomize=True, max_examples=50)
 hypothesis_settings.load_profile("repository")
@@ -66,27 +60,8 @@ def patient() -> dict:
 def simulate_arm(settings_for) -> Callable[..., dict[str, pd.DataFrame]]:
     """``simulate_arm({value name: number}, patients)``: every table of one arm, as the stages write them."""
 
-    def gathered(parts: list[dict[str, pa.Table]]) -> dict[str, pa.Table]:
-        return {name: pa.concat_tables([part[name] for part in parts]) for name in parts[0]}
-
     def simulate(changes: dict[str, float] | None = None, patients: int = 12) -> dict[str, pd.DataFrame]:
-        stage = {
-            name: settings_for(name, changes)
-            for name in ("plan", "product", "engraftment", "blood", "immunity")
-        }
-        numbers = range(patients)
-        plan = plan_patients(numbers, stage["plan"], "trial")
-        rows = plan.to_pylist()
-        made = gathered(list(make_products(rows, stage["product"])))
-        products = {row["patient"]: row for row in made["products"].to_pylist()}
-        clones, sites = by_patient(made["clones"], numbers), by_patient(made["sites"], numbers)
-        marrow = gathered(list(engraft_patients(rows, products, clones, stage["engraftment"])))
-        taken = (by_patient(marrow[name], numbers) for name in ("marrow", "clone_sizes"))
-        blood = gathered(list(bleed_patients(rows, products, *taken, sites, stage["blood"])))
-        immunity = gathered(
-            list(assess_patients(rows, by_patient(blood["counts"], numbers), stage["immunity"]))
-        )
-        tables = {"patients": plan, **made, **marrow, **blood, **immunity}
-        return {name: table.to_pandas() for name, table in tables.items()}
+        study = load_study({**STUDY, "patients": patients, "set": changes or {}})
+        return {name: table.to_pandas() for name, table in chain.simulate_arm(study, "trial").items()}
 
     return simulate

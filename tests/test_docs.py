@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 import yaml
+from pydantic import BaseModel
 
 from hsc_pipeline import __version__
 from hsc_pipeline.__main__ import main
 from hsc_pipeline.catalogue import EVIDENCE, FOLDER, UNITS, diseases, values_for
 from hsc_pipeline.stages import STAGES
-from hsc_pipeline.study import ArmFile, Sampling, StudyFile, load_study, read_yaml
+from hsc_pipeline.study import ArmFile, ReleaseData, Sampling, StudyFile, load_study, read_yaml
 from hsc_pipeline.tables import Table
 
 REPOSITORY = Path(__file__).parents[1]
@@ -75,6 +76,13 @@ def meets(text: str) -> set[str]:
 
 # Keys of the study file
 
+SECTIONS = [
+    (StudyFile, "Keys of the file"),
+    (ArmFile, "Keys of an arm"),
+    (ReleaseData, "Keys of product_data"),
+    (Sampling, "Keys of sampling"),
+]
+
 
 def type_of(schema: dict) -> str:
     """Say a JSON Schema type in words, with its limits."""
@@ -85,15 +93,14 @@ def type_of(schema: dict) -> str:
     if "anyOf" in schema:
         return "; or ".join(type_of(choice) for choice in schema["anyOf"])
     if "$ref" in schema:
-        return {"ArmFile": "mapping, see *Keys of an arm*", "Sampling": "mapping, see *Keys of sampling*"}[
-            schema["$ref"].rpartition("/")[2]
-        ]
+        headings = {model.__name__: heading for model, heading in SECTIONS}
+        return f"mapping, see *{headings[schema['$ref'].rpartition('/')[2]]}*"
     words = {
         "array": "list",
         "boolean": "true or false",
         "integer": "whole number",
         "null": "nothing",
-        "object": "mapping of names to numbers",
+        "object": "mapping of names to numbers or choices",
         "string": "text",
     }
     items = f"; each: {type_of(schema['items'])}" if "items" in schema else ""
@@ -127,7 +134,7 @@ def default_of(model: type, key: str) -> str:
     if field.is_required():
         return "required"
     default = field.get_default(call_default_factory=True)
-    return "its own" if isinstance(default, Sampling) else f"`{json.dumps(default)}`"
+    return "its own" if isinstance(default, BaseModel) else f"`{json.dumps(default)}`"
 
 
 def key_table(model: type) -> str:
@@ -139,10 +146,7 @@ def key_table(model: type) -> str:
     return "\n".join(lines) + "\n"
 
 
-@pytest.mark.parametrize(
-    ("model", "heading"),
-    [(StudyFile, "Keys of the file"), (ArmFile, "Keys of an arm"), (Sampling, "Keys of sampling")],
-)
+@pytest.mark.parametrize(("model", "heading"), SECTIONS)
 def test_the_tables_of_keys_are_current(model, heading):
     text = (REPOSITORY / "config/README.md").read_text()
     section = text.partition(f"## {heading}\n")[2].partition("\n## ")[0]

@@ -22,13 +22,14 @@ import pytest
 import yaml
 from scipy.stats import binomtest, quantile_test
 
-from hsc_pipeline.blood import COUNTS, INTEGRATION_SITES, RECOVERY, bleed_patients
-from hsc_pipeline.engraftment import CLONE_SIZES, MARROW, engraft_patients
-from hsc_pipeline.immunity import CHALLENGES, RECONSTITUTION, SCORES, assess_patients
+from hsc_pipeline.blood import COUNTS, INTEGRATION_SITES, RECOVERY
+from hsc_pipeline.chain import simulate_arm
+from hsc_pipeline.engraftment import CLONE_SIZES, MARROW
+from hsc_pipeline.immunity import CHALLENGES, RECONSTITUTION, SCORES
 from hsc_pipeline.models import fit_surrogates
 from hsc_pipeline.outcomes import monitor, shannon, summarise_arm
-from hsc_pipeline.plan import PATIENTS, plan_patients
-from hsc_pipeline.product import CLONES, DRIVERS, PRODUCTS, SITES, make_products
+from hsc_pipeline.plan import PATIENTS
+from hsc_pipeline.product import CLONES, DRIVERS, PRODUCTS, SITES
 from hsc_pipeline.report import head_of, intervals, measures, write_report
 from hsc_pipeline.report import results as results_module
 from hsc_pipeline.report.figures.common import narrowed
@@ -47,7 +48,7 @@ from hsc_pipeline.report.summary import contrast, sentences
 from hsc_pipeline.report.wording import number, with_interval
 from hsc_pipeline.settings import Settings
 from hsc_pipeline.study import load_study
-from hsc_pipeline.tables import by_patient, write
+from hsc_pipeline.tables import write
 
 HOSTILE = "<script>alert(1)</script>"
 TABLES = {
@@ -72,29 +73,6 @@ STUDY = {
 }
 
 
-def simulate_arm(arm: str, study) -> dict[str, pa.Table]:
-    """Return the tables of one arm, by name, as the stages make them."""
-
-    def gathered(parts) -> dict[str, pa.Table]:
-        parts = list(parts)
-        return {name: pa.concat_tables([part[name] for part in parts]) for name in parts[0]}
-
-    def settings(stage: str) -> Settings:
-        return Settings(**study.settings(stage, arm))
-
-    numbers = range(study.file.patients)
-    plan = plan_patients(numbers, settings("plan"), arm)
-    rows = plan.to_pylist()
-    made = gathered(make_products(rows, settings("product")))
-    products = {row["patient"]: row for row in made["products"].to_pylist()}
-    clones, sites = by_patient(made["clones"], numbers), by_patient(made["sites"], numbers)
-    marrow = gathered(engraft_patients(rows, products, clones, settings("engraftment")))
-    taken = [by_patient(marrow[name], numbers) for name in ("marrow", "clone_sizes")]
-    blood = gathered(bleed_patients(rows, products, *taken, sites, settings("blood")))
-    immune = gathered(assess_patients(rows, by_patient(blood["counts"], numbers), settings("immunity")))
-    return {"patients": plan, **made, **marrow, **blood, **immune}
-
-
 def simulate(folder: Path, content: Mapping, drop: Sequence[str] = ()) -> tuple[list[str], dict]:
     """Leave a finished run in `folder`; return arms and files as `write_report` takes them.
 
@@ -102,7 +80,7 @@ def simulate(folder: Path, content: Mapping, drop: Sequence[str] = ()) -> tuple[
     """
     study, files, rows = load_study(content), {name: [] for name in TABLES}, []
     for arm in study.arms:
-        tables = simulate_arm(arm, study)
+        tables = simulate_arm(study, arm)
         tables |= {name: TABLES[name].schema.empty_table() for name in drop}
         for name, table in tables.items():
             files[name].append(str(folder / arm / f"{name}.parquet"))

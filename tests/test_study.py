@@ -71,7 +71,10 @@ BAD_STUDIES = {
         setting(disease="hiv", arms=[{"name": "a", "set": {"edit.indel": 0.9}}]),
         ["arm 'a'", "edit.intended", "at most 1"],
     ),
-    "choice of none": (setting(set={"product.source": "spleen"}), ["product.source = 'spleen'", "cord_blood"]),
+    "choice of none": (
+        setting(set={"product.source": "spleen"}),
+        ["product.source = 'spleen'", "cord_blood"],
+    ),
     "text for a number": (
         setting(set={"product.cd34_per_kg": "much"}),
         ["product.cd34_per_kg = 'much'", "a number"],
@@ -101,7 +104,10 @@ BAD_STUDIES = {
         ["product.mean_copies", "'two'", "number"],
     ),
     "value not finite": (arm(set={"product.mean_copies": float("nan")}), ["product.mean_copies", "finite"]),
-    "dose of nothing": (arm(set={"product.cd34_per_kg": 0}), ["product.cd34_per_kg = 0", "above 0"]),
+    "dose of nothing in an arm": (
+        arm(set={"product.cd34_per_kg": 0}),
+        ["product.cd34_per_kg = 0", "above 0"],
+    ),
     "impossible copies": (
         setting(set={"product.mean_copies": 1.0, "product.transduced_fraction": 0.9}),
         ["product.transduced_fraction = 0.9", "below 0.632", "Poisson limit"],

@@ -1,0 +1,58 @@
+"""The chain in memory: one arm from the plan to the scores, for tests, validation and fits."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import pyarrow as pa
+
+from hsc_pipeline.blood import bleed_patients
+from hsc_pipeline.engraftment import engraft_patients
+from hsc_pipeline.immunity import assess_patients
+from hsc_pipeline.plan import plan_patients
+from hsc_pipeline.product import make_products
+from hsc_pipeline.settings import Settings
+from hsc_pipeline.study import Study
+from hsc_pipeline.tables import by_patient
+
+
+def simulate_arm(study: Study, arm: str, patients: Sequence[int] | None = None) -> dict[str, pa.Table]:
+    """Return every table that the stages from `plan` to `immunity` write for one arm.
+
+    The rules of the workflow run the same functions batch by batch, so the rows are the same.
+
+    Parameters
+    ----------
+    study : Study
+    arm : str
+    patients : sequence of int, optional
+        Numbers of the patients; all of the study by default.
+
+    Returns
+    -------
+    dict of str to pyarrow.Table
+        By the name of the table.
+    """
+    numbers = range(study.file.patients) if patients is None else patients
+
+    def settings(stage: str) -> Settings:
+        return Settings(**study.settings(stage, arm))
+
+    def split(tables: Mapping[str, pa.Table], *names: str) -> list[dict]:
+        return [by_patient(tables[name], numbers) for name in names]
+
+    plan = plan_patients(numbers, settings("plan"), arm)
+    rows = plan.to_pylist()
+    made = join(make_products(rows, settings("product")))
+    products = {row["patient"]: row for row in made["products"].to_pylist()}
+    clones, sites = split(made, "clones", "sites")
+    marrow = join(engraft_patients(rows, products, clones, settings("engraftment")))
+    blood = join(
+        bleed_patients(rows, products, *split(marrow, "marrow", "clone_sizes"), sites, settings("blood"))
+    )
+    scores = join(assess_patients(rows, *split(blood, "counts"), settings("immunity")))
+    return {"patients": plan, **made, **marrow, **blood, **scores}
+
+
+def join(parts: Iterable[Mapping[str, pa.Table]]) -> dict[str, pa.Table]:
+    """Join the tables of patients by name."""
+    parts = list(parts)
+    return {name: pa.concat_tables([part[name] for part in parts]) for name in parts[0]}
