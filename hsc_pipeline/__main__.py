@@ -1,6 +1,7 @@
 """Command line: ``python -m hsc_pipeline``."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 
@@ -27,6 +28,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     schema = commands.add_parser("schema", help="print the JSON Schema of study files")
     schema.set_defaults(run=_schema)
+
+    catalogue = commands.add_parser("catalogue", help="list the catalogue, or print one entry of it")
+    catalogue.add_argument(
+        "name",
+        nargs="?",
+        metavar="NAME",
+        help="a disease, product, modification or value, such as was or edit.goal",
+    )
+    catalogue.set_defaults(run=_catalogue)
 
     options = parser.parse_args(arguments)
     try:
@@ -57,6 +67,16 @@ def _schema(options: argparse.Namespace) -> int:
     from hsc_pipeline.study import json_schema
 
     print(json_schema(), end="")
+    return 0
+
+
+def _catalogue(options: argparse.Namespace) -> int:
+    from hsc_pipeline.catalogue.listing import describe, overview
+
+    try:
+        print(overview() if options.name is None else describe(options.name), flush=True)
+    except BrokenPipeError:  # the reader, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 

@@ -36,7 +36,7 @@ def edit(root, file, old, new):
     [
         ("blood/laboratory.py", "1 + rng.poisson", "2 + rng.poisson", {"blood"}),
         ("immunity/score.py", "np.mean(logs", "np.median(logs", {"immunity"}),
-        ("engraftment.py", "CAPACITY_STEP_YEARS = 0.25", "CAPACITY_STEP_YEARS = 0.5", {"engraftment"}),
+        ("engraftment/niches.py", "MOST_RELAXED = 0.05", "MOST_RELAXED = 0.1", {"engraftment"}),
         ("norms.py", "2.5631", "2.56", {"blood", "immunity"}),
         (
             "streams.py",
@@ -44,8 +44,10 @@ def edit(root, file, old, new):
             "def other(): ...\n\n\ndef sequence(",
             {"plan", "product", "engraftment", "blood"},
         ),
-        ("product.py", "import numpy as np\n", "# a comment\nimport numpy as np\n", set()),
-        ("product.py", '"""Product: ', '"""The product: ', set()),
+        ("product/vector.py", "POISSON_FROM = 1e4", "POISSON_FROM = 1e5", {"product", "blood"}),
+        ("product/fitness.py", "NODES = 32", "NODES = 24", {"product", "engraftment", "blood"}),
+        ("product/__init__.py", "import numpy as np\n", "# a comment\nimport numpy as np\n", set()),
+        ("product/__init__.py", '"""Product: ', '"""The product: ', set()),
     ],
 )
 def test_an_edit_changes_the_stages_that_run_it(copy_of_package, file, old, new, changed):

@@ -32,6 +32,7 @@ UNITS: dict[str, tuple[float, float, bool]] = {
     "ln_sd": (0, 3, True),
     "log10_sd": (0, 2, True),
     "mg_h_per_l": (0, 150, True),
+    "ml": (0, 1000, False),
     "months": (0, 600, False),
     "ng": (0, 1e6, True),
     "per_day": (0, 1e6, True),
@@ -108,6 +109,11 @@ def products(disease: str | None = None) -> list[str]:
     return [name for name in found if disease in _read(_file("products", name)).get("diseases", diseases())]
 
 
+def modifications() -> list[str]:
+    """Return the ways in which the products of the catalogue modify cells."""
+    return _names("modifications")
+
+
 def title(kind: str, name: str) -> str:
     """Return in words what a disease, product or modification is; `kind` is its folder."""
     return _read(_file(kind, name))["title"]
@@ -138,24 +144,38 @@ def values_for(disease: str, product: str | None = None) -> dict[str, Value]:
         If the catalogue has no such disease, or no such product for it.
     """
     own = default_product(disease) if product is None else product
-    if own not in products(disease):
+    last = {name: list(given.values())[-1] for name, given in layered_values(disease, own).items()}
+    return {"product.modification": _chosen_modification(own), **last}
+
+
+def layered_values(disease: str, product: str) -> dict[str, dict[str, Value]]:
+    """Return by name of a value what each layer says, such as ``diseases/was``; the last one holds.
+
+    Raises
+    ------
+    UserError
+        If the catalogue has no such disease, or no such product for it.
+    """
+    if product not in products(disease):
         raise UserError(
-            f"product: the catalogue has no {own!r} for {disease}; {suggest(own, products(disease))}"
+            f"product: the catalogue has no {product!r} for {disease}; {suggest(product, products(disease))}"
         )
-    layers = [
+    files = [
         *sorted(FOLDER.glob("*.yaml")),
-        _file("modifications", modification(own)),
+        _file("modifications", modification(product)),
         _file("diseases", disease),
-        _file("products", own),
+        _file("products", product),
     ]
-    found: dict[str, dict] = {}
-    for path in layers:
+    found: dict[str, dict[str, Value]] = {}
+    kept: dict[str, dict] = {}
+    for path in files:
+        layer = path.relative_to(FOLDER).with_suffix("").as_posix()
         for name, entry in _read(path).get("values", {}).items():
             # A later layer gives another number for the same quantity.
-            same = {key: v for key, v in found.get(name, {}).items() if key in ("unit", "meaning", "allowed")}
-            found[name] = {**same, **entry, "file": path.name}
-    values = {name: _value(name, entry) for name, entry in found.items()}
-    return {"product.modification": _chosen_modification(own), **values}
+            whole = {**kept.get(name, {}), **entry}
+            kept[name] = {key: v for key, v in whole.items() if key in ("unit", "meaning", "allowed")}
+            found.setdefault(name, {})[layer] = _value(name, {**whole, "file": path.name})
+    return found
 
 
 def _chosen_modification(product: str) -> Value:

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from hsc_pipeline.product import editing, vector
 from hsc_pipeline.product.fitness import deregulating, existing_drivers
-from hsc_pipeline.product.genome import Genome
+from hsc_pipeline.product.genome import ONCOGENE, Genome
 from hsc_pipeline.product.graft import lt_hsc_frequency, make_graft
 from hsc_pipeline.product.measured import Measured
 from hsc_pipeline.product.tables import CLONES, DRIVERS, PRODUCTS, SITES
@@ -19,7 +20,7 @@ __all__ = ["CLONES", "DRIVERS", "PRODUCTS", "SITES", "make_products"]
 
 VECTORS = ("lentiviral", "gammaretroviral")
 EDITS = ("nhej", "hdr", "base_edit", "prime_edit")
-MOST_COPIES = 200  # of a cell's law: above, less than 1e-9 of cells even at 20 copies a cell
+MOST_COPIES = 200  # in the law of copies; protein has saturated long before
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Cells:
     corrected : array of bool, shape (LT-HSC,)
     function : array of float, shape (LT-HSC,)
         Against a normal cell.
-    edit, rearrangement : array of str, shape (LT-HSC,)
+    edit, rearrangement : pyarrow.Array of string, shape (LT-HSC,)
     mean_copies, corrected_fraction, copies_per_corrected, mean_function : float
         Of all cells of the product; the last two of corrected ones.
     """
@@ -41,8 +42,8 @@ class Cells:
     copies: np.ndarray
     corrected: np.ndarray
     function: np.ndarray
-    edit: np.ndarray
-    rearrangement: np.ndarray
+    edit: pa.Array
+    rearrangement: pa.Array
     mean_copies: float
     corrected_fraction: float
     copies_per_corrected: float
@@ -86,24 +87,12 @@ def make_product(
     number, seed = patient["patient"], patient["patient_seed"]
     graft = make_graft(seed, settings)
     frequency = lt_hsc_frequency(seed, patient["donor_age_years"], settings)
-    own_frequency = lt_hsc_frequency(seed, patient["age_years"], settings)
     dose = graft.cd34_per_kg * patient["weight_kg"]
     lt_hsc = int(stream(seed, "product.lt_hsc").poisson(dose * frequency))
     cells = _modify(seed, lt_hsc, k, measured, settings)
-
+    own_frequency = lt_hsc_frequency(seed, patient["age_years"], settings)
+    backup = graft.backup_cd34_per_kg * patient["weight_kg"] * own_frequency
     drivers = _drivers(patient, settings)
-    whose = drivers["donor" if settings["product.donor"] == "allogeneic" else "patient"]
-    driver = _carried(seed, whose["share"], len(cells.copies))
-    kept = np.flatnonzero(cells.corrected | (driver >= 0))
-    advantage = np.append(whose["advantage_per_year"], 0.0)[driver[kept]]
-    owner = (
-        np.repeat(np.arange(len(kept)), cells.copies[kept]) if genome is not None else np.zeros(0, np.int64)
-    )
-    sites = measured.draw_sites(seed, len(owner), genome)
-    hits, gained = (
-        deregulating(seed, sites["gene_class"], settings) if len(owner) else (np.zeros(0, bool), np.zeros(0))
-    )
-    n = len(kept)
     return {
         "products": PRODUCTS.build(
             {
@@ -113,13 +102,7 @@ def make_product(
                 "months_to_infusion": [graft.months_to_infusion],
                 "cd34_per_kg": [graft.cd34_per_kg],
                 "cd34_cells": [dose],
-                "backup_lt_hsc": [
-                    int(
-                        stream(seed, "product.backup").poisson(
-                            graft.backup_cd34_per_kg * patient["weight_kg"] * own_frequency
-                        )
-                    )
-                ],
+                "backup_lt_hsc": [int(stream(seed, "product.backup").poisson(backup))],
                 "mean_copies": [cells.mean_copies],
                 "corrected_fraction": [cells.corrected_fraction],
                 "copies_per_corrected": [cells.copies_per_corrected],
@@ -128,29 +111,7 @@ def make_product(
                 "lt_hsc_corrected": [int(cells.corrected.sum())],
             }
         ),
-        "clones": CLONES.build(
-            {
-                "patient": np.full(n, number),
-                "clone": np.arange(n),
-                "corrected": cells.corrected[kept],
-                "copies": cells.copies[kept],
-                "edit": cells.edit[kept],
-                "rearrangement": cells.rearrangement[kept],
-                "function": cells.function[kept],
-                "driver": driver[kept],
-                "insertional": np.bincount(owner, hits, n) > 0,
-                "advantage_per_year": advantage + np.bincount(owner, gained, n),
-            }
-        ),
-        "sites": SITES.build(
-            {
-                "patient": np.full(len(owner), number),
-                "clone": owner,
-                "site": _within(owner),
-                **sites,
-                "deregulates": hits,
-            }
-        ),
+        **_clones(patient, cells, drivers[_origin(settings)], genome, measured, settings),
         "drivers": DRIVERS.build(
             {
                 "patient": np.full(sum(len(d["share"]) for d in drivers.values()), number),
@@ -165,6 +126,54 @@ def make_product(
     }
 
 
+def _clones(
+    patient: Mapping,
+    cells: Cells,
+    drivers: Mapping[str, np.ndarray],
+    genome: Genome | None,
+    measured: Measured,
+    settings: Settings,
+) -> dict[str, pa.Table]:
+    """Return the clones that need a name, corrected or with a driver, and their insertions."""
+    number, seed = patient["patient"], patient["patient_seed"]
+    driver = _carried(seed, drivers["share"], len(cells.copies))
+    kept = np.flatnonzero(cells.corrected | (driver >= 0))
+    n, rows = len(kept), pa.array(kept)
+    copies = cells.copies[kept]
+    owner = np.repeat(np.arange(n), copies) if genome is not None else np.zeros(0, np.int64)
+    sites = measured.draw_sites(seed, len(owner), genome)
+    hits, gained = np.zeros(0, bool), np.zeros(0)
+    if len(owner):
+        oncogene = pc.equal(sites["gene_class"], ONCOGENE).to_numpy(zero_copy_only=False)
+        hits, gained = deregulating(seed, oncogene, settings)
+    carried = np.append(drivers["advantage_per_year"], 0.0)[driver[kept]]  # the last one: no driver
+    return {
+        "clones": CLONES.build(
+            {
+                "patient": np.full(n, number),
+                "clone": np.arange(n),
+                "corrected": cells.corrected[kept],
+                "copies": copies,
+                "edit": cells.edit.take(rows),
+                "rearrangement": cells.rearrangement.take(rows),
+                "function": cells.function[kept],
+                "driver": driver[kept],
+                "insertional": np.bincount(owner, hits, n) > 0,
+                "advantage_per_year": carried + np.bincount(owner, gained, n),
+            }
+        ),
+        "sites": SITES.build(
+            {
+                "patient": np.full(len(owner), number),
+                "clone": owner,
+                "site": _within(copies) if len(owner) else owner,
+                **sites,
+                "deregulates": hits,
+            }
+        ),
+    }
+
+
 def _modify(seed: int, lt_hsc: int, k: float | None, measured: Measured, settings: Settings) -> Cells:
     kind = settings["product.modification"]
     if kind in VECTORS:
@@ -172,14 +181,14 @@ def _modify(seed: int, lt_hsc: int, k: float | None, measured: Measured, setting
     if kind in EDITS:
         return _edit(seed, lt_hsc, measured, settings)
     # A transplant: every cell is what the patient lacks if a donor's, and nothing new if their own.
-    healthy = settings["product.donor"] == "allogeneic" and kind != "none"
-    text, share = np.full(lt_hsc, "", dtype=object), float(healthy)
+    healthy = _origin(settings) == "donor" and kind != "none"
+    share = float(healthy)
     return Cells(
         copies=np.zeros(lt_hsc, np.int64),
         corrected=np.full(lt_hsc, healthy),
         function=np.full(lt_hsc, share),
-        edit=text,
-        rearrangement=text,
+        edit=pa.repeat("", lt_hsc),
+        rearrangement=pa.repeat("", lt_hsc),
         mean_copies=0.0,
         corrected_fraction=share,
         copies_per_corrected=0.0,
@@ -191,25 +200,24 @@ def _transduce(seed: int, lt_hsc: int, k: float, measured: Measured, settings: S
     mean = settings["product.mean_copies"] * spread(
         seed, "product.mean_copies", settings["product.mean_copies_ln_sd"]
     )
-    rng = stream(seed, "product.copies")
     chance = vector.copies_law(mean, k, MOST_COPIES)
+    ratio = settings["product.lt_copies_ratio"]
     if measured.copies is not None:
-        copies, chance = measured.draw_copies(rng, lt_hsc), measured.copies
+        copies, chance = measured.draw_copies(seed, lt_hsc, ratio), measured.copies
+        mean = float(chance @ np.arange(len(chance)))
     else:
-        copies = vector.draw_copies(rng, mean * settings["product.lt_copies_ratio"], k, lt_hsc)
-    number = np.arange(len(chance))
-    transduced, bulk = float(chance[1:].sum()), float(chance @ number)
-    function = float(chance @ vector.function_of(number, settings))
-    text = np.full(lt_hsc, "", dtype=object)
+        copies = vector.draw_copies(stream(seed, "product.copies"), mean * ratio, k, lt_hsc)
+    transduced = float(chance[1:].sum())
+    function = float(chance @ vector.function_of(np.arange(len(chance)), settings))
     return Cells(
         copies=copies,
         corrected=copies > 0,
         function=vector.function_of(copies, settings),
-        edit=text,
-        rearrangement=text,
-        mean_copies=bulk if measured.copies is not None else mean,
+        edit=pa.repeat("", lt_hsc),
+        rearrangement=pa.repeat("", lt_hsc),
+        mean_copies=mean,
         corrected_fraction=transduced,
-        copies_per_corrected=bulk / transduced if transduced else 0.0,
+        copies_per_corrected=mean / transduced if transduced else 0.0,
         mean_function=function / transduced if transduced else 0.0,
     )
 
@@ -221,13 +229,12 @@ def _edit(seed: int, lt_hsc: int, measured: Measured, settings: Settings) -> Cel
     alleles, survival = editing.long_term_alleles(bulk, settings)
     survivors = int(stream(seed, "product.survival").binomial(lt_hsc, survival))
     pair = editing.draw_pairs(stream(seed, "product.alleles"), alleles, survivors)
-    names = np.array([editing.label(i) for i in range(len(editing.PAIRS))], dtype=object)
     corrected = float(bulk.share @ corrects)
     return Cells(
         copies=counted[pair],
         corrected=corrects[pair],
         function=function[pair],
-        edit=names[pair],
+        edit=pa.array(editing.LABELS).take(pa.array(pair)),
         rearrangement=editing.draw_rearrangements(stream(seed, "product.rearrangements"), pair, settings),
         mean_copies=float(bulk.share @ counted),
         corrected_fraction=corrected,
@@ -236,12 +243,17 @@ def _edit(seed: int, lt_hsc: int, measured: Measured, settings: Settings) -> Cel
     )
 
 
+def _origin(settings: Settings) -> str:
+    """Return whose cells the product is made of, as `tables.DRIVERS` names it."""
+    return "donor" if settings["product.donor"] == "allogeneic" else "patient"
+
+
 def _drivers(patient: Mapping, settings: Settings) -> dict[str, dict[str, np.ndarray]]:
-    seed = patient["patient_seed"]
-    people = {"patient": patient["age_years"]}
-    if settings["product.donor"] == "allogeneic":
-        people = {"donor": patient["donor_age_years"], **people}
-    return {whose: existing_drivers(seed, whose, age, settings) for whose, age in people.items()}
+    """Return the driver clones of the patient's marrow, and of the donor's if there is one."""
+    seed, ages = patient["patient_seed"], {"patient": patient["age_years"]}
+    if _origin(settings) == "donor":
+        ages = {"donor": patient["donor_age_years"], **ages}
+    return {whose: existing_drivers(seed, whose, age, settings) for whose, age in ages.items()}
 
 
 def _carried(seed: int, share: np.ndarray, cells: int) -> np.ndarray:
@@ -251,6 +263,7 @@ def _carried(seed: int, share: np.ndarray, cells: int) -> np.ndarray:
     return np.where(found < len(share), found, -1)
 
 
-def _within(owner: np.ndarray) -> np.ndarray:
-    """Return the number of each row within its owner; rows of one owner stand together."""
-    return np.arange(len(owner)) - np.searchsorted(owner, owner)
+def _within(copies: np.ndarray) -> np.ndarray:
+    """Return the number of each copy within its cell."""
+    ends = np.cumsum(copies)
+    return np.arange(ends[-1]) - np.repeat(ends - copies, copies)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
+import pyarrow as pa
 
 from hsc_pipeline.settings import Settings
 from hsc_pipeline.streams import stream
@@ -47,6 +48,8 @@ class Alleles:
         """
         edited = np.array([pair != (0, 0) for pair in PAIRS])
         weight = self.share * np.where(edited, survival, 1.0)
+        if not weight.sum():
+            return self, 0.0
         return Alleles(weight / weight.sum()), float(weight.sum())
 
 
@@ -91,7 +94,8 @@ def long_term_alleles(bulk: Alleles, settings: Settings) -> tuple[Alleles, float
 
     Fewer of them carry the intended edit than in bulk; what is lost becomes indels or stays unedited.
     """
-    editable = settings["edit.editable_fraction"]
+    # A measured product may have more edited alleles than the catalogue has editable cells.
+    editable = max(settings["edit.editable_fraction"], 1 - bulk.mean("unedited"))
     chance = {name: bulk.mean(name) / editable if editable > 0 else 0.0 for name in OUTCOMES[1:]}
     lost = chance["intended"] * (1 - min(settings["edit.lt_intended_ratio"], 1.0))
     chance["intended"] -= lost
@@ -130,21 +134,25 @@ def counted_alleles(settings: Settings) -> np.ndarray:
 def draw_pairs(rng: np.random.Generator, alleles: Alleles, cells: int) -> np.ndarray:
     """Draw the pair, an index into `PAIRS`, of each cell; one uniform number a cell."""
     ends = np.cumsum(alleles.share)
-    return np.searchsorted(ends, rng.random(cells) * ends[-1], side="right").clip(max=len(PAIRS) - 1)
+    return np.searchsorted(ends[:-1], rng.random(cells) * ends[-1], side="right")
 
 
-def draw_rearrangements(rng: np.random.Generator, pair: np.ndarray, settings: Settings) -> np.ndarray:
+def draw_rearrangements(rng: np.random.Generator, pair: np.ndarray, settings: Settings) -> pa.Array:
     """Draw the rare labelled states of edited cells: off-target edit or translocation, else empty."""
     chance = [settings[f"edit.{name}_per_cell"] for name in REARRANGEMENTS]
     found = np.searchsorted(np.cumsum(chance), rng.random(len(pair)), side="right")
-    label = np.array([*REARRANGEMENTS, ""], dtype=object)[found]
-    return np.where(pair > 0, label, "")
+    is_edited = pair != PAIRS.index((0, 0))
+    names = pa.array([*REARRANGEMENTS, ""])
+    return names.take(pa.array(np.where(is_edited, found, len(REARRANGEMENTS))))
 
 
 def label(pair: int) -> str:
     """Return a pair in words, the edited allele first: ``intended/unedited``."""
     names = sorted((OUTCOMES[i] for i in PAIRS[pair]), key=lambda name: (name == "unedited", name))
     return "/".join(names)
+
+
+LABELS = tuple(label(pair) for pair in range(len(PAIRS)))
 
 
 def _shift_logit(probability: float, shift: float) -> float:

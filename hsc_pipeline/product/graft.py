@@ -42,13 +42,12 @@ def make_graft(seed: int, settings: Settings) -> Graft:
     """
     if settings["product.modification"] == "none":
         return NO_GRAFT
-    rng = stream(seed, "product.harvests")
     most = int(settings["manufacture.most_harvests"])
     # All harvests are drawn, made or not, so that arms with other limits share the first ones.
-    yields = settings["product.cd34_per_kg"] * np.exp(
-        settings["product.cd34_ln_sd"] * rng.standard_normal(most)
-    )
-    released = rng.random(most) >= settings["manufacture.failure_probability"]
+    deviation = settings["product.cd34_ln_sd"] * stream(seed, "product.harvests").standard_normal(most)
+    yields = settings["product.cd34_per_kg"] * np.exp(deviation)
+    luck = stream(seed, "product.released").random(most)
+    released = luck >= settings["manufacture.failure_probability"]
     pooled = np.cumsum(yields * released)
     enough = np.flatnonzero(pooled >= settings["manufacture.least_cd34_per_kg"])
     backup = settings["manufacture.backup_cd34_per_kg"]

@@ -1,6 +1,7 @@
 """A product's own release data in place of the model's draw."""
 
 import numpy as np
+import pyarrow as pa
 
 from hsc_pipeline.product.editing import OUTCOMES, Alleles, pair_alleles
 from hsc_pipeline.product.genome import Genome
@@ -8,7 +9,7 @@ from hsc_pipeline.settings import Settings
 from hsc_pipeline.streams import stream
 
 NO_SITES = {
-    **dict.fromkeys(("chromosome", "strand", "gene", "gene_class"), np.zeros(0, dtype=object)),
+    **dict.fromkeys(("chromosome", "strand", "gene", "gene_class"), pa.array([], pa.string())),
     "position": np.zeros(0, np.int64),
     **dict.fromkeys(("in_gene", "near_tss", "near_cpg"), np.zeros(0, bool)),
 }
@@ -38,45 +39,54 @@ class Measured:
         self._alleles = data.get("alleles")
         self._sites = None
         if "sites" in data:
-            columns = zip(*data["sites"], strict=True)
-            names = ("chromosome", "position", "strand", "gene", "weight")
+            chromosome, position, strand, gene, weight = zip(*data["sites"], strict=True)
+            classes = {row[0]: row[1] for row in settings.rows("genes")}
             self._sites = {
-                name: np.array(c, dtype=object if name in ("chromosome", "strand", "gene") else None)
-                for name, c in zip(names, columns, strict=True)
+                "chromosome": pa.array(chromosome),
+                "position": pa.array(position, pa.int64()),
+                "strand": pa.array(strand),
+                "gene": pa.array(gene),
+                "gene_class": pa.array([classes.get(name, "") for name in gene]),
             }
-            self._classes = {row[0]: row[1] for row in settings.rows("genes")}
+            self._ends = np.cumsum(np.array(weight, float))
 
-    def draw_copies(self, rng: np.random.Generator, cells: int) -> np.ndarray:
-        """Draw copies of cells like the colonies'; one uniform number a cell."""
-        return np.searchsorted(np.cumsum(self.copies), rng.random(cells), side="right").clip(
-            max=len(self.copies) - 1
-        )
+    def draw_copies(self, seed: int, cells: int, ratio: float) -> np.ndarray:
+        """Draw copies of long-term stem cells from the colonies', less those lost on the way.
+
+        Colonies grow from progenitors.  Each copy is kept with chance `ratio`, at most 1: a negative
+        binomial thinned so stays one, of the same dispersion, as `vector.draw_copies` has it.
+        """
+        ends = np.cumsum(self.copies)[:-1]
+        found = np.searchsorted(ends, stream(seed, "product.copies").random(cells), side="right")
+        return stream(seed, "product.kept_copies").binomial(found, min(ratio, 1.0))
 
     def bulk_alleles(self, settings: Settings) -> Alleles | None:
         """Return the measured alleles, paired as in a cell, or None.
 
-        A long amplicon-free deletion shows in no allele table: its share stays the catalogue's.
+        A deletion that takes a primer site shows in no allele table: its share of all alleles stays
+        the catalogue's, and the measured shares are of the rest.
         """
         if self._alleles is None:
             return None
-        share = dict(self._alleles)
-        edited = sum(share.get(name, 0.0) for name in OUTCOMES[1:])
-        editable = max(settings["edit.editable_fraction"], edited)
-        hidden = settings["edit.large_deletion"] * (edited > 0)
-        chance = {name: share.get(name, 0.0) / editable * (1 - hidden) for name in OUTCOMES[1:]}
-        return pair_alleles(editable, chance | {"large_deletion": hidden * min(1.0, edited / editable)})
+        visible = {name: self._alleles.get(name, 0.0) for name in OUTCOMES[1:]}
+        hidden = settings["edit.editable_fraction"] * settings["edit.large_deletion"]
+        if not sum(visible.values()):
+            hidden = 0.0
+        share = {name: part * (1 - hidden) for name, part in visible.items()}
+        share["large_deletion"] += hidden
+        editable = min(1.0, max(settings["edit.editable_fraction"], sum(share.values())))
+        return pair_alleles(editable, {name: part / editable for name, part in share.items()})
 
-    def draw_sites(self, seed: int, insertions: int, genome: Genome | None) -> dict[str, np.ndarray]:
+    def draw_sites(
+        self, seed: int, insertions: int, genome: Genome | None
+    ) -> dict[str, np.ndarray | pa.Array]:
         """Draw insertion sites, from the measured ones or the genome."""
         if not insertions:
             return NO_SITES
         rng = stream(seed, "product.sites")
         if self._sites is None:
             return genome.draw_sites(rng, insertions)
-        weight = self._sites["weight"].astype(float)
-        index = np.searchsorted(np.cumsum(weight) / weight.sum(), rng.random(insertions), side="right")
-        index = index.clip(max=len(weight) - 1)
-        sites = {name: self._sites[name][index] for name in ("chromosome", "position", "strand", "gene")}
-        features = genome.draw_sites(rng, insertions)
-        classes = np.array([self._classes.get(gene, "") for gene in sites["gene"]], dtype=object)
-        return {**features, **sites, "gene_class": classes}
+        where = stream(seed, "product.measured_sites").random(insertions) * self._ends[-1]
+        rows = pa.array(np.searchsorted(self._ends[:-1], where, side="right"))
+        # What the list of sites does not tell, such as the distance to a transcription start, is the model's.
+        return genome.draw_sites(rng, insertions) | {n: c.take(rows) for n, c in self._sites.items()}

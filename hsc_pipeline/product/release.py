@@ -6,6 +6,7 @@ from pathlib import Path
 from hsc_pipeline.errors import UserError
 
 MOST_SITES = 50_000  # they travel with every job of the arm
+GENE_CLASSES = ("oncogene", "hot_spot", "")
 
 
 def read_release(files: Mapping[str, str], modification: str) -> dict:
@@ -71,19 +72,33 @@ def read_gene_table(path: str, chromosomes: Mapping[str, int]) -> list[list]:
         raise UserError(f"{where}: cannot be read: {error}") from None
     if not rows or list(rows[0]) != names:
         raise UserError(f"{where}: its columns must be {', '.join(names)}, with a row or more")
-    found = []
+    found = {}
     for line, row in enumerate(rows, 2):
+        gene = row["gene"]
         try:
-            frequency, start, end = float(row["frequency"]), int(row["start"]), int(row["end"])
-        except (TypeError, ValueError):
-            raise UserError(f"{where}, line {line}: frequency, start and end must be numbers") from None
-        length = chromosomes.get(row["chromosome"], 0)
-        if not (0 <= frequency <= 1 and 1 <= start <= end <= length):
-            raise UserError(
-                f"{where}, line {line}: allowed: a frequency from 0 to 1 and places on chromosomes "
-                "1 to 22, X or Y of GRCh38"
-            )
-        found.append([row["gene"], row["class"], frequency, row["chromosome"], start, end])
-    if sum(row[2] for row in found) > 1:
+            if gene in found:
+                raise ValueError(f"{gene} stands twice; each gene may stand once")
+            found[gene] = _gene(row, chromosomes)
+        except ValueError as error:
+            raise UserError(f"{where}, line {line}: {error}") from None
+    if sum(row[2] for row in found.values()) > 1:
         raise UserError(f"{where}: frequencies add up to more than 1")
-    return found
+    return list(found.values())
+
+
+def _gene(row: Mapping[str, str], chromosomes: Mapping[str, int]) -> list:
+    """Return one gene of a user's table, or raise a ValueError that says what is wrong."""
+    if not row["gene"]:
+        raise ValueError("the gene has no name")
+    if row["class"] not in GENE_CLASSES:
+        raise ValueError(f"class {row['class']!r}; allowed: {', '.join(GENE_CLASSES[:-1])}, or empty")
+    try:
+        frequency, start, end = float(row["frequency"]), int(row["start"]), int(row["end"])
+    except (TypeError, ValueError):
+        raise ValueError("frequency, start and end must be numbers") from None
+    length = chromosomes.get(row["chromosome"], 0)
+    if not (0 <= frequency <= 1 and 1 <= start <= end <= length):
+        raise ValueError(
+            "allowed: a frequency from 0 to 1 and places on chromosomes 1 to 22, X or Y of GRCh38"
+        )
+    return [row["gene"], row["class"], frequency, row["chromosome"], start, end]

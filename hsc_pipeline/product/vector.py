@@ -57,9 +57,9 @@ def copies_law(mean: float, k: float, most: int) -> np.ndarray:
     """Return the probability of 0, 1, ... `most` copies; the last holds all that is above."""
     from scipy.stats import nbinom, poisson
 
-    law = poisson(mean) if k == inf else nbinom(k, k / (k + mean))
-    chance = law.pmf(np.arange(most + 1))
-    chance[most] = law.sf(most - 1)
+    law, numbers = (poisson, (mean,)) if k == inf else (nbinom, (k, k / (k + mean)))
+    chance = law.pmf(np.arange(most + 1), *numbers)
+    chance[most] = law.sf(most - 1, *numbers)
     return chance
 
 
