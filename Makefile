@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: run setup test test-all bench lint lock clean
+.PHONY: run setup test test-all validate bench lint lock clean
 
 run: setup
 	$(BIN)/snakemake --cores all
@@ -24,6 +24,10 @@ test: setup lint
 
 test-all: setup lint
 	$(BIN)/pytest
+
+# Published outcomes beside simulated ones; writes docs/validation.md.
+validate: setup
+	$(BIN)/python validation/run.py
 
 # The engine beside its peers, in an environment of their own; writes benchmarks/results.md.
 bench: benchmarks/.venv/.installed

@@ -6,6 +6,7 @@ Modules of peers are imported by the engine that needs them, so that each proces
 from itertools import count
 
 import numpy as np
+from product import EngraftmentStage, ProductStage
 from tasks import Task
 
 from hsc_pipeline.dynamics import Drivers, simulate_clones, simulate_patients
@@ -224,6 +225,8 @@ ENGINES = {
     "libroadrunner": RoadRunner,
     "deal": Deal,
     "uniforms": Uniforms,
+    "product stage": ProductStage,
+    "engraftment stage": EngraftmentStage,
 }
 
 

@@ -14,7 +14,7 @@ import psutil
 from checks import LEAST_P, LIMIT, RMS_Z
 from tasks import MEMORY_AT_MOST, ROWS, START_AT_MOST, TASKS, Row
 
-PACKAGES = ("numpy", "numba", "rebop", "python-copasi", "copasi-basico", "libroadrunner")
+PACKAGES = ("numpy", "numba", "rebop", "python-copasi", "copasi-basico", "libroadrunner", "pyarrow")
 WORSE = 1.2  # a ratio that got worse by more is said to
 AIMS_HEAD = ("ratio of CPU times, median of rounds", "aim", "measured", "range", "wall", "before", "verdict")
 

@@ -156,6 +156,7 @@ A_1000, B_100_000 = "A, K = 1,000", "B, N = 100,000"
 PATIENT, COHORT = "patient, K = 10,000, N = 100,000", "cohort, K = N = 10,000"
 NO_DRIVERS, DRIVERS = "no drivers, K = 10,000, N = 100,000", "drivers, K = 10,000, N = 100,000"
 CHAIN_TASK, DEAL = "chain, K = 10,000, N = 100,000", "deal, 10,000 singletons"
+STAGES, STAGES_LT_HSC = "stages, 100 patients of 10,000 LT-HSC", 10_000
 
 TASKS = (
     clones_alone(10, ("fast", "events", *PEERS), 800),
@@ -189,6 +190,17 @@ TASKS = (
         loss=(1.0,),
         times=np.ones(1),
         engines=("deal", "uniforms"),
+    ),
+    Task(  # the stages draw their own clones
+        name=STAGES,
+        sizes=np.ones(STAGES_LT_HSC, np.int64),
+        kinds=np.zeros(STAGES_LT_HSC, np.int64),
+        division=(1.0,),
+        loss=(1.0,),
+        times=spread(5, 11),
+        batch=100,
+        engines=("product stage", "engraftment stage"),
+        rounds=3,
     ),
 )
 
@@ -242,6 +254,12 @@ ROWS = (
         "the chain's use, one patient at a time, N = 100,000, 5 years: `events` / `fast`",
         (CHAIN_TASK, "events"),
         (CHAIN_TASK, "fast"),
+    ),
+    Row(
+        "100 patients of 10,000 LT-HSC, 11 visits: the product stage / the engraftment stage",
+        (STAGES, "product stage"),
+        (STAGES, "engraftment stage"),
+        at_most=0.5,
     ),
 )
 

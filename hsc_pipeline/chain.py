@@ -7,7 +7,7 @@ import pyarrow as pa
 from hsc_pipeline.blood import bleed_patients
 from hsc_pipeline.engraftment import engraft_patients
 from hsc_pipeline.immunity import assess_patients
-from hsc_pipeline.plan import plan_patients
+from hsc_pipeline.plan import plan_events, plan_patients
 from hsc_pipeline.product import make_products
 from hsc_pipeline.settings import Settings
 from hsc_pipeline.study import Study
@@ -41,15 +41,19 @@ def simulate_arm(study: Study, arm: str, patients: Sequence[int] | None = None) 
 
     plan = plan_patients(numbers, settings("plan"), arm)
     rows = plan.to_pylist()
+    happens = plan_events(rows, settings("plan"))
     made = join(make_products(rows, settings("product")))
     products = {row["patient"]: row for row in made["products"].to_pylist()}
-    clones, sites = split(made, "clones", "sites")
-    marrow = join(engraft_patients(rows, products, clones, settings("engraftment")))
+    clones, sites, drivers = split(made, "clones", "sites", "drivers")
+    events = by_patient(happens, numbers)
+    marrow = join(engraft_patients(rows, products, clones, drivers, events, settings("engraftment")))
     blood = join(
-        bleed_patients(rows, products, *split(marrow, "marrow", "clone_sizes"), sites, settings("blood"))
+        bleed_patients(
+            rows, products, clones, sites, *split(marrow, "marrow", "clone_sizes"), settings("blood")
+        )
     )
     scores = join(assess_patients(rows, *split(blood, "counts"), settings("immunity")))
-    return {"patients": plan, **made, **marrow, **blood, **scores}
+    return {"patients": plan, "events": happens, **made, **marrow, **blood, **scores}
 
 
 def join(parts: Iterable[Mapping[str, pa.Table]]) -> dict[str, pa.Table]:

@@ -40,7 +40,21 @@ OUTCOMES = Table(
         ),
         "engrafted_clones": Column(pa.int64(), "clones", "corrected stem cells that took", 0),
         "graft_failure": Column(pa.bool_(), "", "fewer corrected stem cells took than the catalogue's limit"),
+        "rescue_month": Column(
+            pa.float64(), "months", "when the unmodified reserve was given; empty if never", 0, None, True
+        ),
+        "transformation_month": Column(
+            pa.float64(), "months", "first malignant transformation; empty if none", 0, None, True
+        ),
         "landmark_month": Column(pa.float64(), "months", "visit of the columns that follow", 0),
+        "benefit": Column(
+            pa.bool_(),
+            "",
+            "infused, and corrected cells and function of the deciding lineage reach their limits",
+        ),
+        "driver_share": Column(
+            pa.float64(), meaning="stem cells with a driver of clonal haematopoiesis, of any origin", **_SHARE
+        ),
         "stem_cell_chimerism": Column(pa.float64(), meaning="corrected stem cells in the marrow", **_SHARE),
         "live_clones": Column(pa.int64(), "clones", "corrected clones that still have a stem cell", 0),
         "vcn_neutrophil": Column(pa.float64(), "copies/cell", "VCN of neutrophils", 0),
@@ -82,14 +96,16 @@ def summarise_arm(arm: str, tables: Mapping[str, pd.DataFrame], settings: Settin
     ----------
     arm : str
     tables : mapping of str to pandas.DataFrame
-        ``patients``, ``products``, ``marrow``, ``counts``, ``recovery``, ``monitoring`` (of `monitor`),
-        ``reconstitution``, ``challenges`` and ``scores`` of the arm.
+        ``patients``, ``products``, ``grafts``, ``marrow``, ``transformations``, ``counts``,
+        ``recovery``, ``monitoring`` (of `monitor`), ``reconstitution``, ``challenges`` and
+        ``scores`` of the arm.
     settings : Settings
         Of the stage ``outcomes``.
     """
     landmark = landmark_month(settings.study["visits_months"], settings["benefit.landmark_month"])
     base = tables["patients"].set_index("patient")
-    base = base.join(tables["products"].set_index("patient")).join(tables["recovery"].set_index("patient"))
+    for name in ("products", "grafts", "recovery"):
+        base = base.join(tables[name].set_index("patient"))
     marrow = tables["marrow"].set_index("patient")
     at_start, at_landmark = marrow[marrow["month"] == 0], marrow[marrow["month"] == landmark]
     cells = at_landmark[["host", "uncorrected", "corrected"]].sum(axis=1)
@@ -103,7 +119,10 @@ def summarise_arm(arm: str, tables: Mapping[str, pd.DataFrame], settings: Settin
         residual_host_fraction=at_start["residual_host_fraction"],
         engrafted_clones=at_start["live_clones"],
         graft_failure=at_start["corrected"] < settings["benefit.graft_corrected_cells"],
+        transformation_month=tables["transformations"].groupby("patient")["month"].min(),
         landmark_month=landmark,
+        benefit=base["infused"] & _benefits(counts, settings),
+        driver_share=_share(at_landmark["driver_cells"], cells),
         stem_cell_chimerism=(at_landmark["corrected"] / cells.where(cells > 0)).fillna(0.0),
         live_clones=at_landmark["live_clones"],
         vcn_neutrophil=vcn["neutrophil"],
@@ -125,6 +144,14 @@ def landmark_month(visits_months: list[float], wanted: float) -> float:
 
 def _share(part: pd.Series, whole: pd.Series) -> pd.Series:
     return (part / whole.where(whole > 0)).fillna(0.0).clip(upper=1.0)
+
+
+def _benefits(counts: pd.DataFrame, settings: Settings) -> pd.Series:
+    """Tell whose lineage that decides in this disease has enough corrected cells and enough function."""
+    deciding = counts[counts["lineage"] == settings["benefit.lineage"]].set_index("patient")
+    return (deciding["corrected_fraction"] >= settings["benefit.corrected_fraction"]) & (
+        deciding["function"] >= settings["benefit.function"]
+    )
 
 
 def _immunity(tables: Mapping[str, pd.DataFrame], landmark: float) -> dict[str, pd.Series]:

@@ -1,11 +1,12 @@
-"""Plan: who the virtual patients are and what each arm gives them."""
+"""Plan: who the virtual patients are, what each arm gives them and what befalls them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import NormalDist
 
 import numpy as np
 import pyarrow as pa
 
+from hsc_pipeline.events import BY_CHANCE, KINDS
 from hsc_pipeline.settings import Settings
 from hsc_pipeline.streams import patient_seed, spread, stream
 from hsc_pipeline.tables import Column, Table
@@ -23,8 +24,27 @@ PATIENTS = Table(
             pa.float64(), "years", "age of whoever gives the cells; the patient's own if autologous", 0, 120
         ),
         "busulfan_auc": Column(
-            pa.float64(), "mg*h/L", "cumulative busulfan exposure achieved, if the patient is infused", 0
+            pa.float64(),
+            "mg*h/L",
+            "cumulative busulfan exposure achieved, if the patient is infused; 0 under any other agent",
+            0,
         ),
+    },
+)
+
+LONGEST_MONTHS = 240  # events are drawn so far ahead, so that a later last visit changes none of them
+
+EVENTS = Table(
+    "events",
+    ("patient", "event"),
+    {
+        "patient": Column(pa.int32(), "", "number of the virtual patient", 0),
+        "event": Column(pa.int32(), "", "number within the patient, in order of month", 0),
+        "month": Column(pa.float64(), "months", "after infusion, when it begins", 0),
+        "kind": Column(pa.string(), "", "; ".join(f"{kind}: {what}" for kind, what in KINDS.items())),
+        "duration_months": Column(pa.float64(), "months", "how long it lasts", 0),
+        "size": Column(pa.float64(), "by kind", "how severe it is, see kind", 0),
+        "scheduled": Column(pa.bool_(), "", "whether the study file names it; else it came by chance"),
     },
 )
 
@@ -74,8 +94,75 @@ def plan_patient(patient: int, seed: int, settings: Settings) -> dict:
         if settings["product.donor"] == "allogeneic"
         else age,
         "busulfan_auc": settings["conditioning.busulfan_auc"]
-        * spread(seed, "plan.exposure", settings["conditioning.auc_ln_sd"]),
+        * spread(seed, "plan.exposure", settings["conditioning.auc_ln_sd"])
+        if settings["conditioning.agent"] == "busulfan"
+        else 0.0,
     }
+
+
+def plan_events(patients: Sequence[Mapping], settings: Settings) -> pa.Table:
+    """Return what befalls the patients of one arm: by chance, and as the study file schedules it.
+
+    Parameters
+    ----------
+    patients : sequence of mapping
+        Rows of `PATIENTS`.
+    settings : Settings
+        Of the stage ``plan``.
+
+    Returns
+    -------
+    pyarrow.Table
+        `EVENTS`, in order of patient and month.
+    """
+    rows = []
+    for patient in patients:
+        own = scheduled_events(settings)
+        for kind in BY_CHANCE:
+            own += chance_events(patient["patient_seed"], kind, settings)
+        own.sort(key=lambda event: (event["month"], event["kind"]))
+        rows += [{"patient": patient["patient"], "event": n, **event} for n, event in enumerate(own)]
+    return EVENTS.build({name: [row[name] for row in rows] for name in EVENTS.columns})
+
+
+def scheduled_events(settings: Settings) -> list[dict]:
+    """Return the events of the study file, the catalogue's length and size where it names none."""
+    return [
+        {
+            "month": event["month"],
+            "kind": event["kind"],
+            "duration_months": _or(event["duration_months"], settings[f"events.{event['kind']}.months"]),
+            "size": _or(event["size"], settings[f"events.{event['kind']}.size"]),
+            "scheduled": True,
+        }
+        for event in settings.study["events"]
+    ]
+
+
+def chance_events(seed: int, kind: str, settings: Settings) -> list[dict]:
+    """Draw the events of one kind that befall a patient by chance: a Poisson process."""
+    follow_up = settings.study["visits_months"][-1]
+    if kind == "gvhd" and settings["product.donor"] != "allogeneic":
+        return []
+    rng = stream(seed, f"plan.events.{kind}")
+    window = settings.values.get(f"events.{kind}.until_month", LONGEST_MONTHS)
+    number = rng.poisson(settings[f"events.{kind}.per_year"] * window / 12)
+    months, lasts = rng.random(number) * window, rng.standard_exponential(number)
+    return [
+        {
+            "month": float(month),
+            "kind": kind,
+            "duration_months": float(length) * settings[f"events.{kind}.months"],
+            "size": settings[f"events.{kind}.size"],
+            "scheduled": False,
+        }
+        for month, length in zip(months, lasts, strict=True)
+        if month < follow_up
+    ]
+
+
+def _or(given: float | None, default: float) -> float:
+    return default if given is None else given
 
 
 def draw_age(rng: np.random.Generator, median: float, ln_sd: float, least: float, most: float) -> float:

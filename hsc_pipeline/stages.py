@@ -28,9 +28,17 @@ class Reads:
 
 STAGES: dict[str, Reads] = {
     "plan": Reads(
-        values=("cohort.", "donor.", "product.donor", "conditioning.busulfan_auc", "conditioning.auc_"),
+        values=(
+            "cohort.",
+            "donor.",
+            "product.donor",
+            "conditioning.agent",
+            "conditioning.busulfan_auc",
+            "conditioning.auc_",
+            "events.",
+        ),
         tables=("weight_for_age",),
-        study=("seed", "independent_arms"),
+        study=("seed", "independent_arms", "visits_months", "events"),
     ),
     "product": Reads(
         values=(
@@ -41,7 +49,7 @@ STAGES: dict[str, Reads] = {
             "genotoxicity.",
             "drivers.",
             "manufacture.",
-            "marrow.capacity_adult",
+            "marrow.capacity_",
             "marrow.division_per_year",
         ),
         tables=("chromosomes", "chromosome_genes", "genes"),
@@ -49,12 +57,20 @@ STAGES: dict[str, Reads] = {
     ),
     "engraftment": Reads(
         values=(
+            "conditioning.agent",
             "conditioning.a50",
             "conditioning.hill",
+            "conditioning.residual",
+            "conditioning.rescue_",
+            "marrow.model",
+            "marrow.engine",
             "marrow.capacity_",
             "marrow.division_",
             "marrow.regrowth_",
             "marrow.niche_",
+            "marrow.ageing_",
+            "marrow.driver_",
+            "stress.",
             "disease.corrected_advantage_",
             "genotoxicity.conversion_",
             "manufacture.rescue_",
@@ -66,6 +82,7 @@ STAGES: dict[str, Reads] = {
         values=(
             "blood.",
             "lab.",
+            "conditioning.agent",
             "conditioning.progenitor_weight",
             "conditioning.full_dose",
             "conditioning.recovery_",
@@ -74,10 +91,17 @@ STAGES: dict[str, Reads] = {
             "disease.odds_ratio.",
             "disease.untreated_count.",
             "disease.corrected_count.",
+            "disease.red_cell.",
+            "disease.thymic_",
+            "disease.readout.",
             "marrow.clone_output_sigma",
+            "product.modification",
+            "vector.",
+            "edit.",
+            "expression.full",
         ),
-        tables=("cell_norms",),
-        study=("visits_months", "sampling"),
+        tables=("cell_norms", "chromosomes", "chromosome_genes", "genes"),
+        study=("visits_months", "sampling", "product_data"),
     ),
     "immunity": Reads(
         values=(

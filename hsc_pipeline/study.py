@@ -20,6 +20,7 @@ from hsc_pipeline.catalogue import (
     values_for,
 )
 from hsc_pipeline.errors import UserError, suggest
+from hsc_pipeline.events import KILLING, KINDS
 from hsc_pipeline.stages import STAGES
 
 SCHEMA_VERSION = 1
@@ -44,6 +45,22 @@ class ReleaseData(Strict):
     sites: str | None = Field(None, description="Table of the product's integration sites.")
 
 
+class Event(Strict):
+    """Something that happens to every patient of an arm in a given month."""
+
+    kind: Literal[tuple(KINDS)] = Field(description="What happens.")
+    month: float = Field(ge=0, le=240, description="Months after infusion when it begins.")
+    duration_months: float | None = Field(
+        None, gt=0, le=240, description="How long it lasts; the catalogue's length by default."
+    )
+    size: float | None = Field(
+        None,
+        gt=0,
+        le=10,
+        description="How severe it is, in the meaning of its kind; the catalogue's size by default.",
+    )
+
+
 class ArmFile(Strict):
     """What the patients of one arm are given, where it differs from the other arms."""
 
@@ -53,6 +70,9 @@ class ArmFile(Strict):
     product_data: ReleaseData = Field(
         default_factory=ReleaseData, description="Release data of this arm's product."
     )
+    events: list[Event] = Field(
+        default_factory=list, description="What happens in this arm, beside the events of the study."
+    )
     set: Overrides = Field(
         default_factory=dict, description="Catalogue values that this arm replaces, by name."
     )
@@ -61,10 +81,10 @@ class ArmFile(Strict):
 class Sampling(Strict):
     """When and from which cells the laboratory reads integration sites."""
 
-    months: list[Annotated[float, Field(ge=6, le=240)]] = Field(
+    months: list[Month] = Field(
         [6, 12, 24, 60],
         min_length=1,
-        description="Visits whose blood is sequenced, from month 6, when short-lived progenitors are gone.",
+        description="Visits whose blood is sequenced; before month 6 most sites are of short-lived progenitors.",
     )
     lineages: list[Literal[SAMPLED_LINEAGES]] = Field(
         list(SAMPLED_LINEAGES), min_length=1, description="Sorted cells that are sequenced."
@@ -99,6 +119,9 @@ class StudyFile(Strict):
         description="Draw other patients for each arm, as in a parallel-group trial, not the same ones.",
     )
     sampling: Sampling = Field(default_factory=Sampling, description="The laboratory's programme.")
+    events: list[Event] = Field(
+        default_factory=list, description="What happens in every arm, beside what comes by chance."
+    )
     set: Overrides = Field(
         default_factory=dict, description="Catalogue values that the study replaces, by name."
     )
@@ -118,6 +141,7 @@ class Arm:
     product: str
     values: Mapping[str, Value]
     product_data: Mapping
+    events: list[Mapping]
 
 
 @dataclass(frozen=True)
@@ -146,7 +170,8 @@ class Study:
     def settings(self, stage: str, arm: str) -> dict:
         """Return what `stage` may read for `arm`, as the plain keyword arguments of `settings.Settings`."""
         reads = STAGES[stage]
-        content = self.file.model_dump(mode="json") | {"product_data": self.arms[arm].product_data}
+        own = {"product_data": self.arms[arm].product_data, "events": self.arms[arm].events}
+        content = self.file.model_dump(mode="json") | own
         return {
             "values": {n: v.value for n, v in self.arms[arm].values.items() if n.startswith(reads.values)},
             "tables": {name: self.tables[name] for name in reads.tables},
@@ -170,7 +195,9 @@ class Study:
     def as_dict(self) -> dict:
         """Return the filled study as ``study.yaml`` holds it: each value with unit, evidence and source."""
         first = next(iter(self.arms.values()))
-        content = self.file.model_dump(mode="json", exclude={"patients_per_job", "arms", "set", "product"})
+        content = self.file.model_dump(
+            mode="json", exclude={"patients_per_job", "arms", "set", "product", "events"}
+        )
         return {
             **content,
             **({"genes": self.tables["genes"]} if self.file.gene_table else {}),
@@ -185,6 +212,7 @@ class Study:
                     "product_data": {
                         kind: path for kind, path in files.product_data.model_dump().items() if path
                     },
+                    "events": arm.events,
                     "set": {n: v.value for n, v in _differing(arm, first)},
                     "values": {n: v.as_dict() for n, v in _differing(arm, first)},
                 }
@@ -292,7 +320,12 @@ def _fill(file: StudyFile) -> dict[str, Arm]:
         shared = {name: number for name, number in file.set.items() if name in values}
         values = _override(_override(values, shared, "set"), arm.set, f"arms[{i}].set")
         arms[arm.name] = Arm(
-            arm.name, arm.description, product, values, _release_data(arm, product, f"arms[{i}]")
+            arm.name,
+            arm.description,
+            product,
+            values,
+            _release_data(arm, product, f"arms[{i}]"),
+            [event.model_dump() for event in (*file.events, *arm.events)],
         )
     known = {name: value for arm in arms.values() for name, value in arm.values.items()}
     _override(known, file.set, "set")  # a value that no arm has
@@ -301,6 +334,7 @@ def _fill(file: StudyFile) -> dict[str, Arm]:
         _check_edits(arm)
         _check_ages(arm)
         _check_thresholds(arm)
+        _check_events(arm, file.visits_months[-1])
     return arms
 
 
@@ -392,6 +426,24 @@ def _check_thresholds(arm: Arm) -> None:
             )
 
 
+def _check_events(arm: Arm, last_visit: float) -> None:
+    """Refuse events after the last visit, and shares of cells above what there is."""
+    kept_back = 0.0
+    for event in arm.events:
+        where = f"arm {arm.name!r}: events: {event['kind']} in month {event['month']:g}"
+        if event["month"] >= last_visit:
+            raise UserError(f"{where}; allowed: before the last visit, month {last_visit:g}")
+        size = arm.values[f"events.{event['kind']}.size"].value if event["size"] is None else event["size"]
+        if event["kind"] in KILLING and not size < 1:
+            raise UserError(f"{where} has size = {size:g}; allowed: below 1, the share of cells killed")
+        kept_back += size if event["kind"] == "boost" else 0
+    if kept_back > 1:
+        raise UserError(
+            f"arm {arm.name!r}: events: boosts of size {kept_back:g} together; "
+            "allowed: at most 1, the whole product"
+        )
+
+
 def _sentence(problem: dict) -> str:
     """Say one problem that pydantic found as a sentence."""
     place = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in problem["loc"]).lstrip(".")
@@ -413,7 +465,7 @@ def _sentence(problem: dict) -> str:
 
 
 def _model_at(parents: list) -> type[BaseModel]:
-    parts = {"arms": ArmFile, "sampling": Sampling, "product_data": ReleaseData}
+    parts = {"arms": ArmFile, "sampling": Sampling, "product_data": ReleaseData, "events": Event}
     return next((parts[p] for p in reversed(parents) if p in parts), StudyFile)
 
 

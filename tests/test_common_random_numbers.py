@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hsc_pipeline.engraftment import engraft_patients
-from hsc_pipeline.plan import plan_patients
+from hsc_pipeline.plan import plan_events, plan_patients
 from hsc_pipeline.product import make_products
 from hsc_pipeline.settings import Settings
 from hsc_pipeline.study import load_study
@@ -41,10 +41,13 @@ def chimerism(independent):
         patients = plan_patients(range(PATIENTS), plan, arm).to_pylist()
         made = list(make_products(patients, product))
         products = {p["patient"]: m["products"].to_pylist()[0] for p, m in zip(patients, made, strict=True)}
-        clones = {n: by_patient(m["clones"], [n])[n] for n, m in zip(products, made, strict=True)}
-        rows = [
-            part["marrow"].to_pylist()[-1] for part in engraft_patients(patients, products, clones, marrow)
-        ]
+        clones, drivers = (
+            {n: by_patient(m[name], [n])[n] for n, m in zip(products, made, strict=True)}
+            for name in ("clones", "drivers")
+        )
+        events = by_patient(plan_events(patients, plan), products)
+        parts = engraft_patients(patients, products, clones, drivers, events, marrow)
+        rows = [part["marrow"].to_pylist()[-1] for part in parts]
         found.append([r["corrected"] / (r["host"] + r["uncorrected"] + r["corrected"]) for r in rows])
     return np.array(found)
 

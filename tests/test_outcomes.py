@@ -13,6 +13,13 @@ from hsc_pipeline.outcomes import FEWEST_FRAGMENTS, OUTCOMES, landmark_month, mo
 FEW_CELLS = {"product.lt_hsc_per_cd34": 1e-5}
 NO_CELLS = {"product.lt_hsc_per_cd34": 1e-12}
 PATIENTS = 12
+MAY_BE_EMPTY = [
+    "neutrophil_recovery_day",
+    "t_protection_month",
+    "rescue_month",
+    "transformation_month",
+    "largest_share",
+]
 
 
 @pytest.fixture(scope="module")
@@ -58,8 +65,10 @@ def test_every_patient_has_one_row(outcomes):
     assert (outcomes["arm"] == "trial").all()
 
 
-def test_only_protection_that_never_comes_and_shares_not_read_are_empty(outcomes):
-    assert outcomes.drop(columns=["t_protection_month", "largest_share"]).notna().all(axis=None)
+def test_only_what_never_comes_and_shares_not_read_are_empty(outcomes):
+    never_infused = outcomes.loc[~outcomes["infused"], ["months_to_infusion", "neutrophil_recovery_day"]]
+    assert never_infused.isna().all(axis=None)
+    assert outcomes[outcomes["infused"]].drop(columns=MAY_BE_EMPTY).notna().all(axis=None)
 
 
 @pytest.mark.parametrize(
@@ -113,6 +122,36 @@ def test_graft_failure_is_fewer_corrected_cells_taken_than_the_limit(arm, summar
     assert failed.sum() == {0: 0, 0.5: PATIENTS // 2, 1: PATIENTS - 1}[quantile]
 
 
+def test_benefit_asks_for_corrected_cells_and_for_function(arm, summarise):
+    platelets = at(arm["counts"], 24, lineage="platelet")
+    infused = arm["products"].set_index("patient")["infused"]
+    for column, limit in (("corrected_fraction", "corrected_fraction"), ("function", "function")):
+        middle = platelets[column].median()
+        lax = {"benefit.corrected_fraction": 0, "benefit.function": 0, f"benefit.{limit}": middle}
+        found = summarise(arm, lax)["benefit"]
+        assert (found == (infused & (platelets[column] >= middle))).all()
+        assert 0 < found.sum() < len(found)
+
+
+def test_the_first_transformation_counts(arm, summarise):
+    months = {3: [40.0, 7.5], 5: [1.0]}
+    rows = [
+        {
+            "patient": p,
+            "number": i,
+            "month": m,
+            "origin": "corrected",
+            "clone": 0,
+            "cause": "insertion",
+            "cells": 1,
+        }
+        for p, at_months in months.items()
+        for i, m in enumerate(at_months)
+    ]
+    found = summarise({**arm, "transformations": pd.DataFrame(rows)})["transformation_month"]
+    assert found.dropna().to_dict() == {3: 7.5, 5: 1.0}
+
+
 def test_limits_of_benefit_and_alarm_are_obeyed(arm, summarise):
     never = summarise(arm, {"benefit.platelets_per_ul": 9e6, "alarm.top_clone_share": 1})
     always = summarise(arm, {"benefit.platelets_per_ul": 0, "alarm.top_clone_share": 0})
@@ -156,10 +195,10 @@ def test_empty_products_are_failed_grafts_with_every_value_known(empty_arm, summ
     assert outcomes["graft_failure"].all()
     nothing = ["engrafted_clones", "live_clones", "stem_cell_chimerism", "observed_sites"]
     assert (outcomes[[*nothing, "observed_shannon", "dominance_alarm"]] == 0).all(axis=None)
-    unread = ["t_protection_month", "largest_share"]
     assert outcomes["largest_share"].isna().all()
-    assert outcomes.drop(columns=unread).notna().all(axis=None)
-    assert (outcomes["corrected_t_cells"] < 0.01).all()
+    assert outcomes[outcomes["infused"]].drop(columns=MAY_BE_EMPTY).notna().all(axis=None)
+    # T cells of the short-lived progenitors outlive them; short-lived cells do not.
+    assert (outcomes["vcn_neutrophil"] < 0.01).all()
 
 
 def test_failed_grafts_fare_no_better_than_small_ones(outcomes, empty_arm, summarise):

@@ -4,19 +4,25 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import pyarrow as pa
 
-from hsc_pipeline.blood.laboratory import INTEGRATION_SITES, read_integration_sites
-from hsc_pipeline.blood.lineages import COUNTS, RECOVERY, count_blood
+from hsc_pipeline.blood.alleles import ALLELES
+from hsc_pipeline.blood.count import count_blood, count_table
+from hsc_pipeline.blood.laboratory import INTEGRATION_SITES, SAMPLES, Laboratory, meet_clones
+from hsc_pipeline.blood.lineages import COUNTS, RECOVERY
+from hsc_pipeline.blood.readouts import READOUTS, read_out
+from hsc_pipeline.norms import Norms
+from hsc_pipeline.product import genome_of
 from hsc_pipeline.settings import Settings
 
-__all__ = ["COUNTS", "INTEGRATION_SITES", "RECOVERY", "bleed_patients"]
+__all__ = ["ALLELES", "COUNTS", "INTEGRATION_SITES", "READOUTS", "RECOVERY", "SAMPLES", "bleed_patients"]
 
 
 def bleed_patients(
     patients: Sequence[Mapping],
     products: Mapping[int, Mapping],
+    clones: Mapping[int, Mapping],
+    sites: Mapping[int, Mapping],
     marrow: Mapping[int, Mapping],
     clone_sizes: Mapping[int, Mapping],
-    sites: Mapping[int, Mapping],
     settings: Settings,
 ) -> Iterator[dict[str, pa.Table]]:
     """Draw each patient's blood at every visit, and the laboratory's reading of it.
@@ -27,23 +33,29 @@ def bleed_patients(
         Rows of `plan.PATIENTS`.
     products : mapping of int to mapping
         Rows of `product.PRODUCTS` by patient.
-    marrow, clone_sizes, sites : mapping of int to mapping of str to array
-        Columns of `engraftment.MARROW`, `engraftment.CLONE_SIZES` and `product.SITES` by patient.
+    clones, sites, marrow, clone_sizes : mapping of int to mapping of str to array
+        Columns of `product.CLONES`, `product.SITES`, `engraftment.MARROW` and `engraftment.CLONE_SIZES`
+        by patient.
     settings : Settings
         Of the stage ``blood``.
 
     Yields
     ------
     dict of str to pyarrow.Table
-        One patient's `COUNTS`, `RECOVERY` and `INTEGRATION_SITES`.
+        One patient's `COUNTS`, `RECOVERY`, `READOUTS`, `SAMPLES`, `INTEGRATION_SITES` and `ALLELES`.
     """
+    norms = Norms(settings.rows("cell_norms"))
+    laboratory = Laboratory(settings, genome_of(settings))
     for patient in patients:
         number = patient["patient"]
-        counts, recovery = count_blood(patient, products[number], marrow[number], settings)
+        product = products[number]
+        blood, recovery = count_blood(patient, product, marrow[number], norms, settings)
+        met = meet_clones(
+            patient, product, blood, clones[number], clone_sizes[number], sites[number], settings
+        )
         yield {
-            "counts": counts,
+            "counts": count_table(patient, blood, settings),
             "recovery": recovery,
-            "integration_sites": read_integration_sites(
-                patient, counts, clone_sizes[number], sites[number], settings
-            ),
+            "readouts": read_out(patient, blood, norms, settings),
+            **laboratory.read(patient, product, blood, met),
         }

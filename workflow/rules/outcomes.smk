@@ -5,7 +5,9 @@ rule summarise_arm:
     input:
         patients="results/{study}/plan/{arm}/patients.parquet",
         products="results/{study}/product/{arm}/products.parquet",
+        grafts="results/{study}/engraftment/{arm}/grafts.parquet",
         marrow="results/{study}/engraftment/{arm}/marrow.parquet",
+        transformations="results/{study}/engraftment/{arm}/transformations.parquet",
         counts="results/{study}/blood/{arm}/counts.parquet",
         recovery="results/{study}/blood/{arm}/recovery.parquet",
         integration_sites="results/{study}/blood/{arm}/integration_sites.parquet",

@@ -1,4 +1,4 @@
-# Plan: the study with every default filled in, and the virtual patients of each arm.
+# Plan: the study with every default filled in, the virtual patients of each arm and what befalls them.
 
 
 rule fill_study:
@@ -24,7 +24,8 @@ rule fill_study:
 
 rule plan_patients:
     output:
-        "results/{study}/plan/{arm}/patients.parquet",
+        patients="results/{study}/plan/{arm}/patients.parquet",
+        events="results/{study}/plan/{arm}/events.parquet",
     log:
         "results/{study}/logs/plan/{arm}.log",
     benchmark:
