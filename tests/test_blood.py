@@ -276,9 +276,7 @@ def delays_of(settings, age=5.0):
     return {p: delay(p, age, days, norms_of(settings), settings) for p in (*POOLS, "red_cell")}
 
 
-@given(
-    corrected=st.floats(0, 1), thymic=st.floats(0, 1), spared=st.floats(0, 1), running=st.floats(0.01, 1)
-)
+@given(corrected=st.floats(0, 1), thymic=st.floats(0, 1), spared=st.floats(0, 1), running=st.floats(0.01, 1))
 def test_corrected_cells_are_never_more_than_all(settings_for, corrected, thymic, spared, running):
     settings = settings_for("blood")
     times = grid(np.array([1.0, 6.0, 60.0]))
@@ -370,9 +368,7 @@ def test_none_and_all_are_fixed_points_of_red_cell_chimerism(settings_for):
     assert held == pytest.approx(total)
 
 
-@given(
-    bare=st.floats(0.1, 1), life=st.floats(10, 120), made=st.floats(0.05, 1), corrected=st.floats(0, 1)
-)
+@given(bare=st.floats(0.1, 1), life=st.floats(10, 120), made=st.floats(0.05, 1), corrected=st.floats(0, 1))
 def test_the_drive_never_makes_more_than_a_normal_count(settings_for, bare, life, made, corrected):
     changes = {
         "disease.untreated_count.red_cell": bare,
@@ -404,7 +400,9 @@ def test_red_cells_of_a_fixed_life_span_are_half_of_it_old(life):
 def count(patient, settings_for):
     """Blood at `months` of a patient whose marrow is corrected to a constant share."""
 
-    def at(corrected, months=(LATE,), *, values=QUIET, cells=10_000, residual=None, product=PRODUCT, **person):
+    def at(
+        corrected, months=(LATE,), *, values=QUIET, cells=10_000, residual=None, product=PRODUCT, **person
+    ):
         settings = settings_for(
             "blood", values, visits_months=list(months), sampling={"months": [months[-1]]}
         )
@@ -540,7 +538,9 @@ def test_full_conditioning_and_a_graft_recover_on_a_day(count):
 
 def test_a_few_dozen_stem_cells_do_not_fill_the_blood(count):
     """Once the early wave is over, 20 stem cells of 10,000 make half of normal neutrophils at most."""
-    few, many = (count(1.0, (12.0,), cells=n, residual=0.0).loc["neutrophil", "count_per_ul"] for n in (20, 5000))
+    few, many = (
+        count(1.0, (12.0,), cells=n, residual=0.0).loc["neutrophil", "count_per_ul"] for n in (20, 5000)
+    )
     assert few < 0.55 * many
 
 

@@ -302,7 +302,7 @@ def test_both_models_hold_a_full_marrow_and_keep_neutral_shares(patient, setting
 
     A hidden advantage of 0.3 a year would show: the same test on the engine says so.
     """
-    values = {**SMALL, "marrow.model": model}
+    values = {**SMALL, "marrow.model": model, "marrow.niche_free_share": 0.1}
     gained, totals = [], []
     for seed in range(40):
         marrow = engraft_one(

@@ -1,5 +1,7 @@
 """The laboratory: sorting, DNA, sequencing, copies and alleles, and the clones that they meet."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -173,7 +175,11 @@ def test_bias_of_a_clone_is_one_on_average_and_spread_as_a_dirichlet_law(setting
 
 
 def test_weights_are_shares_of_living_corrected_clones():
-    sizes = {"month": np.array([6.0, 6, 6, 12]), "clone": np.array([0, 1, 2, 0]), "cells": np.array([5, 5, 90, 7])}
+    sizes = {
+        "month": np.array([6.0, 6, 6, 12]),
+        "clone": np.array([0, 1, 2, 0]),
+        "cells": np.array([5, 5, 90, 7]),
+    }
     outputs = np.array([[1.0, 3, 1, 1]] * len(BRANCHES))
     weights = stem_cell_weights(None, outputs, sizes, np.array([True, True, False, True]), 6.0)
     assert weights[0] == pytest.approx([0.25, 0.75, 0, 0])
@@ -199,7 +205,7 @@ def test_pools_of_progenitors_share_no_clone(patient, settings_for):
     pools = progenitor_pools(patient["patient_seed"], 7, blood, product, settings_for("blood"))
     ranges = sorted((pool.first, pool.first + len(pool.copies)) for pool in pools.values())
     assert ranges[0][0] == 7
-    assert all(stop <= start for (_, stop), (start, _) in zip(ranges[:-1], ranges[1:], strict=True))
+    assert all(stop <= start for (_, stop), (start, _) in pairwise(ranges))
     assert "erythroid" not in pools
     copies = pools["myeloid"].copies
     assert copies.min() >= 1
@@ -272,9 +278,7 @@ def true_blood(per_ul, corrected=0.5, origin="stem"):
 def test_a_rare_lineage_is_sorted_less_pure(patient, settings_for):
     settings = settings_for("blood", {"lab.leak_ln_sd": 0})
     rare = {**ADULT, **{pool: ADULT[pool] / 50 for pool in SORTED["t_cell"]}}
-    pure, spoilt = (
-        sort_cells(patient, true_blood(n), 6.0, "t_cell", settings).purity for n in (ADULT, rare)
-    )
+    pure, spoilt = (sort_cells(patient, true_blood(n), 6.0, "t_cell", settings).purity for n in (ADULT, rare))
     assert pure > 0.98
     assert spoilt < 0.75
 
@@ -337,7 +341,8 @@ def test_reads_show_the_visible_alleles_without_bias(settings_for, wrong, agrees
     weights = np.full((len(BRANCHES), 2), 0.5)
     rng = np.random.default_rng(4)
     seen = [
-        patient_alleles().read(rng, tube_of({"stem": 0.5, "early": 0.2}), weights, settings) for _ in range(200)
+        patient_alleles().read(rng, tube_of({"stem": 0.5, "early": 0.2}), weights, settings)
+        for _ in range(200)
     ]
     fraction = np.array([sample["fraction"] for sample in seen])
     assert (fraction[:, OUTCOMES.index("large_deletion")] == 0).all()
@@ -435,7 +440,8 @@ def test_a_visit_before_any_cell_appears_is_a_valid_sample(simulate_early):
 
 
 @pytest.mark.parametrize(
-    ("product", "state"), [("allogeneic", "no_vector"), ("no_infusion", "not_sampled"), ("autologous", "no_vector")]
+    ("product", "state"),
+    [("allogeneic", "no_vector"), ("no_infusion", "not_sampled"), ("autologous", "no_vector")],
 )
 def test_products_without_a_vector_leave_valid_samples_without_sites(simulate_early, product, state):
     tables = simulate_early(product=product, patients=2)
@@ -444,10 +450,14 @@ def test_products_without_a_vector_leave_valid_samples_without_sites(simulate_ea
     assert tables["alleles"].empty
 
 
-def test_nothing_corrected_is_sequenced_to_nothing(simulate_early):
-    """A product of next to no copies: samples are read, and hold no site or a few."""
-    changes = {"product.mean_copies": 1e-6, "product.transduced_fraction": 5e-7, "product.mean_copies_ln_sd": 0}
+def test_next_to_nothing_corrected_is_sequenced_to_next_to_nothing(simulate_early):
+    """A product of one copy in ten thousand cells: samples are read, and hold a few sites at most."""
+    changes = {
+        "product.mean_copies": 1e-4,
+        "product.transduced_fraction": 9e-5,
+        "product.mean_copies_ln_sd": 0,
+    }
     tables = simulate_early(changes, patients=2)
-    assert tables["integration_sites"].empty
+    assert (tables["samples"]["sites"] <= 20).all()
     assert "ok" in set(tables["samples"]["state"])
-    assert (tables["samples"]["vcn"] == pytest.approx(0, abs=1e-5))
+    assert (tables["samples"]["vcn"] < 1e-3).all()

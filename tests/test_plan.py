@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from hsc_pipeline.plan import draw_age, plan_patients
+from hsc_pipeline.events import KINDS
+from hsc_pipeline.plan import draw_age, plan_events, plan_patients
 from hsc_pipeline.settings import Settings
 from hsc_pipeline.study import load_study
 from tests.statistics_of import LEAST_P, LIMIT, z_of_mean, z_of_share, z_of_variance
@@ -22,11 +23,11 @@ def cohort(settings_for):
 
 @pytest.fixture
 def plan_arm(study):
-    """Plan one of two arms: half the dose and a lower exposure in the second."""
+    """Plan one of two arms: half the exposure in the second."""
 
     def plan(arm, patients=range(30), **keys):
-        half = {"product.cd34_per_kg": 4.5e6, "conditioning.busulfan_auc": 30}
-        arms = [{"name": "full", "set": {"product.cd34_per_kg": 9e6, "conditioning.busulfan_auc": 60}}]
+        half = {"conditioning.busulfan_auc": 30}
+        arms = [{"name": "full", "set": {"conditioning.busulfan_auc": 60}}]
         filled = load_study({**study, "arms": [*arms, {"name": "half", "set": half}], **keys})
         return plan_patients(patients, Settings(**filled.settings("plan", arm)), arm).to_pandas()
 
@@ -63,20 +64,19 @@ def test_weights_are_lognormal_around_the_growth_chart(cohort, settings_for):
     assert abs(z_of_variance(ln_ratio, (1.15 * settings["cohort.weight_ln_sd"]) ** 2)) > LIMIT
 
 
-@pytest.mark.parametrize(
-    ("column", "median", "ln_sd"),
-    [
-        ("cd34_per_kg", "product.cd34_per_kg", "product.cd34_ln_sd"),
-        ("busulfan_auc", "conditioning.busulfan_auc", "conditioning.auc_ln_sd"),
-    ],
-)
-def test_what_is_given_is_lognormal_around_what_is_planned(cohort, settings_for, column, median, ln_sd):
+def test_exposure_is_lognormal_around_what_is_planned(cohort, settings_for):
     """Fails if the sd were 15 % off, or the median by 0.13 sd."""
     settings = settings_for("plan")
-    ln_ratio = np.log(cohort[column] / settings[median])
+    ln_ratio = np.log(cohort["busulfan_auc"] / settings["conditioning.busulfan_auc"])
+    ln_sd = settings["conditioning.auc_ln_sd"]
     assert abs(z_of_mean(ln_ratio, 0)) < LIMIT
-    assert abs(z_of_variance(ln_ratio, settings[ln_sd] ** 2)) < LIMIT
-    assert abs(z_of_variance(ln_ratio, (1.15 * settings[ln_sd]) ** 2)) > LIMIT
+    assert abs(z_of_variance(ln_ratio, ln_sd**2)) < LIMIT
+    assert abs(z_of_variance(ln_ratio, (1.15 * ln_sd) ** 2)) > LIMIT
+
+
+def test_only_busulfan_has_an_exposure(settings_for):
+    settings = settings_for("plan", {"conditioning.agent": "antibody"})
+    assert plan_patients(range(5), settings, "trial")["busulfan_auc"].to_pylist() == [0.0] * 5
 
 
 def test_genotypes_are_null_at_the_set_fraction(cohort, settings_for):
@@ -84,18 +84,17 @@ def test_genotypes_are_null_at_the_set_fraction(cohort, settings_for):
     assert abs(z_of_share(cohort["null_genotype"], settings_for("plan")["cohort.null_fraction"])) < LIMIT
 
 
-def test_age_dose_exposure_and_genotype_are_drawn_independently(cohort):
+def test_age_exposure_and_genotype_are_drawn_independently(cohort):
     """Correlations of 1,500 patients are 0 within 4.5 / sqrt(n) = 0.12."""
-    drawn = np.log(cohort[["age_years", "cd34_per_kg", "busulfan_auc"]]).assign(null=cohort["null_genotype"])
+    drawn = np.log(cohort[["age_years", "busulfan_auc"]]).assign(null=cohort["null_genotype"])
     correlation = drawn.astype(float).corr().to_numpy()
-    assert np.abs(correlation - np.eye(4)).max() < LIMIT / np.sqrt(PATIENTS)
+    assert np.abs(correlation - np.eye(3)).max() < LIMIT / np.sqrt(PATIENTS)
 
 
 def test_the_same_patients_stand_in_every_arm(plan_arm):
     """Common random numbers: the arm changes what is given, in proportion, and nobody's person."""
     full, half = plan_arm("full"), plan_arm("half")
     assert full[PERSON].equals(half[PERSON])
-    np.testing.assert_allclose(half["cd34_per_kg"], full["cd34_per_kg"] / 2)
     np.testing.assert_allclose(half["busulfan_auc"], full["busulfan_auc"] / 2)
 
 
@@ -111,3 +110,76 @@ def test_a_patient_does_not_depend_on_who_else_is_planned(plan_arm):
 
 def test_another_seed_draws_other_patients(plan_arm):
     assert not set(plan_arm("full")["patient_seed"]) & set(plan_arm("full", seed=2)["patient_seed"])
+
+
+# What befalls the patients
+
+OFTEN = {"events.infection.per_year": 1.2, "events.chronic_inflammation.per_year": 0.1}
+
+
+@pytest.fixture(scope="module")
+def events(settings_for):
+    """Events of 800 patients over five years, infections 1.2 a year."""
+    settings = settings_for("plan", OFTEN)
+    return plan_events(plan_patients(range(800), settings, "trial").to_pylist(), settings).to_pandas()
+
+
+@pytest.mark.parametrize(("wrong", "agrees"), [(1.0, True), (1.1, False)])
+def test_infections_come_by_chance_at_the_set_rate(events, wrong, agrees):
+    """A Poisson number of mean 6 in five years and equal variance; fails at a rate 10 % off."""
+    number = events[events["kind"] == "infection"].groupby("patient").size().reindex(range(800), fill_value=0)
+    assert (abs(z_of_mean(number, 6.0 * wrong)) < LIMIT) == agrees
+    assert abs(z_of_variance(number, 6.0)) < LIMIT
+
+
+def test_infections_come_at_any_time_and_last_as_set(events, settings_for):
+    """Months uniform, lengths exponential, by Kolmogorov-Smirnov."""
+    found = events[events["kind"] == "infection"]
+    assert stats.kstest(found["month"] / 60, "uniform").pvalue > LEAST_P
+    mean = settings_for("plan")["events.infection.months"]
+    assert stats.kstest(found["duration_months"] / mean, "expon").pvalue > LEAST_P
+
+
+def test_events_stand_in_order_of_month_within_a_patient(events):
+    assert events.groupby("patient")["month"].is_monotonic_increasing.all()
+    assert events.groupby("patient")["event"].apply(lambda n: list(n) == list(range(len(n)))).all()
+    assert not events["scheduled"].any()
+
+
+def test_graft_versus_host_disease_needs_a_donor(settings_for):
+    """0.9 a year in the first year of an allogeneic graft, and none without."""
+    for donor, some in (("autologous", False), ("allogeneic", True)):
+        settings = settings_for("plan", {"events.gvhd.per_year": 0.9, "product.donor": donor})
+        found = plan_events(plan_patients(range(60), settings, "trial").to_pylist(), settings).to_pandas()
+        gvhd = found[found["kind"] == "gvhd"]
+        assert (len(gvhd) > 0) == some
+        assert (gvhd["month"] <= 12).all()
+
+
+def test_a_scheduled_event_befalls_everybody_with_the_catalogues_size(settings_for):
+    """What the study file leaves out comes from the catalogue; what it says stands."""
+    scheduled = [{"kind": "targeted_therapy", "month": 12}, {"kind": "boost", "month": 3, "size": 0.25}]
+    settings = settings_for("plan", {"events.infection.per_year": 0}, events=scheduled)
+    found = plan_events(plan_patients(range(4), settings, "trial").to_pylist(), settings).to_pandas()
+    assert len(found) == 8
+    assert found["scheduled"].all()
+    assert found["kind"].tolist() == ["boost", "targeted_therapy"] * 4
+    assert found["size"].tolist() == [0.25, settings["events.targeted_therapy.size"]] * 4
+
+
+def test_a_later_last_visit_changes_no_earlier_event(settings_for):
+    def of(months):
+        settings = settings_for("plan", OFTEN, visits_months=months)
+        return plan_events(plan_patients(range(20), settings, "trial").to_pylist(), settings).to_pandas()
+
+    early, late = of([12, 24]), of([12, 24, 120])
+    kept = late[late["month"] < 24].reset_index(drop=True)
+    assert early["month"].tolist() == kept["month"].tolist()
+    assert len(late) > len(early)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_event_has_a_length_and_a_size_in_the_catalogue(settings_for, kind):
+    settings = settings_for("plan")
+    assert settings[f"events.{kind}.months"] > 0
+    assert settings[f"events.{kind}.size"] > 0

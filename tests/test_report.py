@@ -22,13 +22,13 @@ import pytest
 import yaml
 from scipy.stats import binomtest, quantile_test
 
-from hsc_pipeline.blood import COUNTS, INTEGRATION_SITES, RECOVERY
+from hsc_pipeline.blood import ALLELES, COUNTS, INTEGRATION_SITES, READOUTS, RECOVERY, SAMPLES
 from hsc_pipeline.chain import simulate_arm
-from hsc_pipeline.engraftment import CLONE_SIZES, MARROW
+from hsc_pipeline.engraftment import CLONE_SIZES, DRIVER_CLONES, GRAFTS, MARROW, TRANSFORMATIONS
 from hsc_pipeline.immunity import CHALLENGES, RECONSTITUTION, SCORES
 from hsc_pipeline.models import fit_surrogates
 from hsc_pipeline.outcomes import monitor, shannon, summarise_arm
-from hsc_pipeline.plan import PATIENTS
+from hsc_pipeline.plan import EVENTS, PATIENTS
 from hsc_pipeline.product import CLONES, DRIVERS, PRODUCTS, SITES
 from hsc_pipeline.report import head_of, intervals, measures, write_report
 from hsc_pipeline.report import results as results_module
@@ -54,8 +54,10 @@ HOSTILE = "<script>alert(1)</script>"
 TABLES = {
     table.name: table
     for table in (
-        *(PATIENTS, PRODUCTS, CLONES, SITES, DRIVERS, MARROW, CLONE_SIZES),
-        *(COUNTS, RECOVERY, INTEGRATION_SITES, RECONSTITUTION, CHALLENGES, SCORES),
+        *(PATIENTS, EVENTS, PRODUCTS, CLONES, SITES, DRIVERS),
+        *(MARROW, CLONE_SIZES, GRAFTS, DRIVER_CLONES, TRANSFORMATIONS),
+        *(COUNTS, RECOVERY, READOUTS, SAMPLES, INTEGRATION_SITES, ALLELES),
+        *(RECONSTITUTION, CHALLENGES, SCORES),
     )
 }
 # Few clones, so that three patients take no time.
@@ -293,13 +295,17 @@ def test_summary_says_what_the_outcomes_say(run, page):
     outcomes = pd.read_parquet(run[1]["outcomes"])
     full, half = (outcomes[outcomes["arm"] == arm].sort_values("patient") for arm in run[0])
     said = words(page)
-    protected = int(full["t_protected"].sum())
-    share = binomtest(protected, 3).proportion_ci(0.90, "wilson")
-    assert f"At month 24, {protected} of 3 virtual patients of full" in said
-    shown = f"{number(100 * protected / 3)} % ({number(100 * share.low)}–{number(100 * share.high)})"
-    assert f"reference interval for age: {shown}." in said
-    change = 100 * (half["t_protected"].mean() - full["t_protected"].mean())
-    assert f"half dose changes that share by {number(change, signed=True)} percentage points" in said
+    reached = int(full["benefit"].sum())
+    assert f"At month 24, {reached} of 3 virtual patients of full" in said
+    for column, before in (("benefit", "benefit, "), ("t_protected", "interval for age in ")):
+        n = int(full[column].sum())
+        share = binomtest(n, 3).proportion_ci(0.90, "wilson")
+        shown = f"{number(100 * n / 3)} % ({number(100 * share.low)}–{number(100 * share.high)})"
+        assert f"{before}{shown}" in said, column
+    change = 100 * (half["benefit"].mean() - full["benefit"].mean())
+    assert (
+        f"half dose changes the share with benefit by {number(change, signed=True)} percentage points" in said
+    )
     score = np.median(half["immune_score"].to_numpy() - full["immune_score"].to_numpy())
     assert f"competence score by {number(score, signed=True)} points" in said
     for column in ("vcn_neutrophil", "cd4_per_ul", "immune_score"):

@@ -127,6 +127,29 @@ BAD_STUDIES = {
         ["sampling.months", "7 is no visit", "6, 24"],
     ),
     "sample too early": (setting(sampling={"months": [1]}), ["sampling.months[0] = 1", "6"]),
+    "unknown event": (
+        setting(events=[{"kind": "infektion", "month": 3}]),
+        ["events[0].kind = 'infektion'", "'infection'"],
+    ),
+    "unknown key of an event": (
+        arm(events=[{"kind": "infection", "month": 3, "length": 1}]),
+        ["arms[1].events[0]", "unknown key 'length'"],
+    ),
+    "event without a month": (setting(events=[{"kind": "boost"}]), ["events[0].month", "is missing"]),
+    "event after the last visit": (
+        arm(events=[{"kind": "infection", "month": 30}]),
+        ["arm 'half'", "infection in month 30", "before the last visit, month 24"],
+    ),
+    "more killed than there are": (
+        setting(events=[{"kind": "chemotherapy", "month": 3, "size": 1}]),
+        ["arm 'full'", "chemotherapy in month 3 has size = 1", "below 1"],
+    ),
+    "more given than was made": (
+        setting(
+            events=[{"kind": "boost", "month": 3, "size": 0.6}, {"kind": "boost", "month": 9, "size": 0.6}]
+        ),
+        ["arm 'full'", "boosts of size 1.2 together", "at most 1"],
+    ),
     "unknown lineage": (
         setting(sampling={"lineages": ["tcell"]}),
         ["sampling.lineages[0] = 'tcell'", "t_cell"],

@@ -35,7 +35,9 @@ READOUTS = Table(
         ),
         "untreated": Column(pa.float64(), "see unit", "in an untreated patient", 0),
         "state": Column(
-            pa.string(), "", "ok; no_cells; transfused: so low that the ward would transfuse, value is the own"
+            pa.string(),
+            "",
+            "ok; no_cells; transfused: so low that the ward would transfuse, value is the own",
         ),
     },
 )
@@ -96,7 +98,9 @@ def haemoglobin(cells: Cells, of: Mapping[str, float]) -> np.ndarray:
 
 def haemoglobin_share(cells: Cells, of: Mapping[str, float]) -> np.ndarray:
     """Return a kind of haemoglobin as part of all: that of the corrected cells, the rest `untreated`."""
-    corrected = of["untreated"] + (1 - of["untreated"]) * portion(cells.function, of.get("at_full_function", 1.0))
+    corrected = of["untreated"] + (1 - of["untreated"]) * portion(
+        cells.function, of.get("at_full_function", 1.0)
+    )
     share = cells.corrected * corrected + (1 - cells.corrected) * of["untreated"]
     return of["normal"] * share
 

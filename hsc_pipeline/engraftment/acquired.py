@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hsc_pipeline.engraftment.cells import Cells
-from hsc_pipeline.engraftment.competition import Room
+from hsc_pipeline.engraftment.competition import Room, room_beside
 from hsc_pipeline.engraftment.stress import Course
 from hsc_pipeline.product.fitness import truncated_gamma
 from hsc_pipeline.settings import Settings
@@ -157,7 +157,12 @@ def mean_course(
     cell_years, net, death = (np.zeros((len(edges) - 1, len(n))) for _ in range(3))
     for k, years in enumerate(np.diff(edges)):
         row = course.at(edges[k])
-        tables = division[row], loss[row], course.division[row], max(course.capacity[row] - others, 1.0)
+        tables = (
+            division[row],
+            loss[row],
+            course.division[row],
+            float(room_beside(course.capacity[row], others)),
+        )
         birth, lost = room.crowded(n, *tables)
         half = n * np.exp((birth - lost) * years / 2)
         birth, lost = room.crowded(half, *tables)

@@ -14,6 +14,7 @@ from hsc_pipeline.settings import Settings
 # year below REFERENCE, and in proportion above.
 ADVANTAGE_STEP = 0.015
 REFERENCE = 0.1
+LEAST_ROOM = 0.1  # so that cells without a driver never crowd a marrow of no size
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ class Room:
         classes: Cells,
         course: Course,
         span: tuple[float, float],
-        others: float,
+        others: tuple[int, int],
         seed: np.random.SeedSequence,
     ) -> np.ndarray:
         """Simulate clones from one time to another.
@@ -84,8 +85,8 @@ class Room:
         course : Course
         span : tuple of float
             Years after infusion.
-        others : float
-            Cells beside these that take up room.
+        others : tuple of int
+            Cells beside these that take up room, at the start and the end.
         seed : numpy.random.SeedSequence
 
         Returns
@@ -95,7 +96,9 @@ class Room:
         start, times = span[0], np.array([span[1] - span[0]])
         pieces = np.arange(course.at(start), course.at(span[1]) + 1)
         starts = np.maximum(course.starts[pieces] - start, 0.0)
-        full = np.maximum(course.capacity[pieces] - others, 1.0)
+        middle = (starts + np.append(starts[1:], times[0])) / 2
+        beside = np.interp(middle, [0.0, times[0]], others)
+        full = room_beside(course.capacity[pieces], beside)
         division, loss = (table[pieces] for table in course.rates(classes))
         if self.niches:
             turnover = np.broadcast_to(course.division[pieces, None], division.shape)
@@ -123,6 +126,11 @@ class Room:
             regrowth=self.regrowth,
             engine=self.engine,
         )[0]
+
+
+def room_beside(full: np.ndarray | float, others: np.ndarray | float) -> np.ndarray:
+    """Return the capacity that acquired drivers leave to all other cells: at least a tenth of it."""
+    return np.maximum(np.maximum(full - others, LEAST_ROOM * np.asarray(full)), 1.0)
 
 
 def group(cells: Cells, sizes: np.ndarray, tell_origins: bool) -> tuple[np.ndarray, Cells]:

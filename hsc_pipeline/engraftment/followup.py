@@ -11,6 +11,7 @@ from hsc_pipeline.engraftment.competition import Room, group
 from hsc_pipeline.engraftment.stress import Course
 from hsc_pipeline.streams import sequence
 
+LONGEST_YEARS = 1.0  # after which the room that acquired drivers take is seen anew
 Gift = Callable[[np.ndarray, float], np.ndarray]  # (cells, years) -> cells after an infusion
 
 
@@ -47,12 +48,12 @@ def follow(
     array of int, shape (visits, entries)
     """
     seen = []
-    for number, span in enumerate(pairwise(np.unique([0.0, *gifts, *visits]).tolist())):
+    for number, span in enumerate(pairwise(stops(visits, gifts))):
         alive = np.flatnonzero(sizes)
         later = np.zeros_like(sizes)
         if len(alive):
             kinds, classes = group(cells.take(alive), sizes[alive], course.tells_origins)
-            before = acquired.now.sum()
+            before = int(acquired.now.sum())
             acquired.advance(alive, sizes[alive], kinds, classes, span)
             later[alive] = room.simulate(
                 sizes[alive],
@@ -60,7 +61,7 @@ def follow(
                 classes,
                 course,
                 span,
-                (before + acquired.now.sum()) / 2,
+                (before, int(acquired.now.sum())),
                 sequence(seed, f"engraftment.competition.{number}"),
             )
         else:
@@ -72,3 +73,11 @@ def follow(
         if span[1] in gifts:
             sizes = gifts[span[1]](sizes, span[1])
     return np.array(seen)
+
+
+def stops(visits: np.ndarray, gifts: Mapping[float, Gift]) -> list[float]:
+    """Return the years at which a follow-up is cut: visits, infusions, and between them often enough."""
+    fixed = np.unique([0.0, *gifts, *visits])
+    parts = np.maximum(np.ceil(np.diff(fixed) / LONGEST_YEARS - 1e-9).astype(int), 1)
+    cut = [a + (b - a) * np.arange(n) / n for (a, b), n in zip(pairwise(fixed), parts, strict=True)]
+    return [*np.concatenate(cut).tolist(), float(fixed[-1])]

@@ -22,6 +22,11 @@ SHORT = {
     "cd4_t": "CD4+ T cells",
     "cd8_t": "CD8+ T cells",
     "t_cell": "T cells",
+    "red_cell": "red cells",
+    "cd4_naive": "CD4+ naive T cells",
+    "cd4_memory": "CD4+ memory T cells",
+    "cd8_naive": "CD8+ naive T cells",
+    "cd8_memory": "CD8+ memory T cells",
 }
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from hsc_pipeline.blood import COUNTS, INTEGRATION_SITES
+from hsc_pipeline.blood import COUNTS, INTEGRATION_SITES, READOUTS
 from hsc_pipeline.catalogue import tables as catalogue_tables
-from hsc_pipeline.engraftment import CLONE_SIZES, MARROW
+from hsc_pipeline.engraftment import CLONE_SIZES, MARROW, TRANSFORMATIONS
 from hsc_pipeline.immunity import CHALLENGES, SCORES
 from hsc_pipeline.outcomes import OUTCOMES
 from hsc_pipeline.plan import PATIENTS
@@ -27,7 +27,9 @@ TABLES: dict[str, tuple[Table, int]] = {
     "products": (PRODUCTS, MOST_PATIENTS),
     "clones": (CLONES, MOST_PATIENTS_BY_CLONE),
     "marrow": (MARROW, MOST_PATIENTS),
+    "transformations": (TRANSFORMATIONS, MOST_PATIENTS),
     "counts": (COUNTS, MOST_PATIENTS),
+    "readouts": (READOUTS, MOST_PATIENTS),
     "integration_sites": (INTEGRATION_SITES, MOST_PATIENTS_BY_CLONE),
     "challenges": (CHALLENGES, MOST_PATIENTS),
     "scores": (SCORES, MOST_PATIENTS),

@@ -48,9 +48,14 @@ def _share(column: str, name: str, meaning: str = "") -> Measure:
 MEASURES = {
     measure.column: measure
     for measure in (
+        _share(
+            "benefit", "benefit", "infused, and the deciding lineage has enough corrected cells and function"
+        ),
         _share("t_protected", "T-cell protection", "functional CD3+ cells within the interval for age"),
         _share("platelets_safe", "platelets above the bleeding threshold"),
         _share("graft_failure", "graft failure", "fewer corrected stem cells took than the limit"),
+        Measure("transformation_month", "malignant transformation", "month", meaning="of those who had one"),
+        Measure("driver_share", "stem cells with a driver", "%", 100),
         _share("dominance_alarm", "clonal dominance alarm", "one site too large in a neutrophil sample"),
         Measure("immune_score", "immune competence score", "points"),
         Measure("clearance_day", "clearance of the challenge", "day"),
@@ -69,8 +74,8 @@ MEASURES = {
     )
 }
 CONTRASTED = (
+    "benefit",
     "t_protected",
-    "platelets_safe",
     "immune_score",
     "stem_cell_chimerism",
     "vcn_neutrophil",
@@ -128,7 +133,7 @@ def contrasts(outcomes: pd.DataFrame, arms: Sequence[str], independent: bool) ->
 def shares(outcomes: pd.DataFrame, arms: Sequence[str]) -> pd.DataFrame:
     """Return shares with their intervals by arm, in percent: the two that treatment is for."""
     rows = []
-    for column in ("t_protected", "platelets_safe"):
+    for column in ("benefit", "t_protected"):
         for arm in arms:
             found = estimate(outcomes[outcomes["arm"] == arm], column)
             text = with_interval(found, "%")
@@ -169,23 +174,23 @@ class Card:
 
 
 def cards(outcomes: pd.DataFrame, arms: Sequence[str], independent: bool) -> list[Card]:
-    """Return the three big numbers: protection, what the arms change in it, and the immune score."""
+    """Return the three big numbers: benefit, what the arms change in it, and the immune score."""
     first = outcomes[outcomes["arm"] == arms[0]]
     month = number(first["landmark_month"].iloc[0])
-    protected, score = estimate(first, "t_protected"), estimate(first, "immune_score")
+    benefit, score = estimate(first, "benefit"), estimate(first, "immune_score")
     found = [
         Card(
-            number(protected.value),
+            number(benefit.value),
             "%",
-            interval(protected),
-            f"protected by T cells at month {month}, {arms[0]}",
+            interval(benefit),
+            f"benefit at month {month}, {arms[0]}",
         )
     ]
     if len(arms) > 1:
-        changes = {arm: contrast(outcomes, "t_protected", arms[0], arm, independent) for arm in arms[1:]}
+        changes = {arm: contrast(outcomes, "benefit", arms[0], arm, independent) for arm in arms[1:]}
         arm = max(changes, key=lambda name: abs(changes[name].value))
         largest = f", the largest of {len(changes)} differences" if len(changes) > 1 else ""
-        what = f"percentage points of T-cell protection, {arm} against {arms[0]}{largest}"
+        what = f"percentage points of benefit, {arm} against {arms[0]}{largest}"
         found.append(
             Card(
                 number(changes[arm].value, signed=True),
@@ -195,9 +200,9 @@ def cards(outcomes: pd.DataFrame, arms: Sequence[str], independent: bool) -> lis
             )
         )
     else:
-        safe = estimate(first, "platelets_safe")
-        what = f"platelets above the bleeding threshold at month {month}, {arms[0]}"
-        found.append(Card(number(safe.value), "%", interval(safe), what))
+        protected = estimate(first, "t_protected")
+        what = f"protected by T cells at month {month}, {arms[0]}"
+        found.append(Card(number(protected.value), "%", interval(protected), what))
     what = f"median immune competence score at month {month}, {arms[0]}"
     found.append(Card(number(score.value), "of 100", interval(score), what))
     return found
@@ -208,10 +213,11 @@ def sentences(outcomes: pd.DataFrame, arms: Sequence[str], independent: bool) ->
     groups = {arm: outcomes[outcomes["arm"] == arm] for arm in arms}
     first = groups[arms[0]]
     month, n = number(first["landmark_month"].iloc[0]), len(first)
-    protected = estimate(first, "t_protected")
+    benefit, protected = estimate(first, "benefit"), estimate(first, "t_protected")
     reached = (
-        f"At month {month}, {int(first['t_protected'].sum()):,} of {counted(n, 'virtual patient')} of "
-        f"{arms[0]} have functional T cells within the reference interval for age: "
+        f"At month {month}, {int(first['benefit'].sum()):,} of {counted(n, 'virtual patient')} of "
+        f"{arms[0]} have the corrected cells and the function from which patients benefit, "
+        f"{with_interval(benefit, '%')}, and functional T cells are within the interval for age in "
         f"{with_interval(protected, '%')}."
     )
     return [reached, _changes(outcomes, arms, independent), _failures(groups)]
@@ -219,18 +225,19 @@ def sentences(outcomes: pd.DataFrame, arms: Sequence[str], independent: bool) ->
 
 def _changes(outcomes: pd.DataFrame, arms: Sequence[str], independent: bool) -> str:
     if len(arms) == 1:
-        platelets, score = estimate(outcomes, "platelets_safe"), estimate(outcomes, "immune_score")
+        cells, score = estimate(outcomes, "stem_cell_chimerism"), estimate(outcomes, "immune_score")
         return (
-            f"Platelets stand above the bleeding threshold in {with_interval(platelets, '% of patients')}, "
-            f"and the median immune competence score is {with_interval(score, 'of 100 points')}."
+            f"The median share of corrected stem cells is {with_interval(cells, '%')}, and the median immune "
+            f"competence score {with_interval(score, 'of 100 points')}."
         )
     parts = []
     for arm in arms[1:4]:
-        share = contrast(outcomes, "t_protected", arms[0], arm, independent)
+        share = contrast(outcomes, "benefit", arms[0], arm, independent)
         score = contrast(outcomes, "immune_score", arms[0], arm, independent)
         parts.append(
-            f"{arm} changes that share by {with_interval(share, 'percentage points', signed=True)} and the "
-            f"immune competence score by {with_interval(score, 'points', signed=True)}"
+            f"{arm} changes the share with benefit by "
+            f"{with_interval(share, 'percentage points', signed=True)} and the immune competence score by "
+            f"{with_interval(score, 'points', signed=True)}"
         )
     how = "in other patients" if independent else "in the same virtual patients"
     more = f" ({len(arms) - 4} more arms below)" if len(arms) > 4 else ""
@@ -244,5 +251,10 @@ def _failures(groups: dict[str, pd.DataFrame]) -> str:
     def by_arm(column: str) -> str:
         return listed([f"{int(g[column].sum()):,} of {len(g):,} ({arm})" for arm, g in shown] + more)
 
-    failed, alarmed = by_arm("graft_failure"), by_arm("dominance_alarm")
-    return f"The graft failed in {failed}; a clone passed the dominance alarm in {alarmed}."
+    groups = {arm: g.assign(transformed=g["transformation_month"].notna()) for arm, g in groups.items()}
+    shown = list(groups.items())[:4]
+    failed, alarmed, transformed = map(by_arm, ("graft_failure", "dominance_alarm", "transformed"))
+    return (
+        f"The graft failed in {failed}; a clone passed the dominance alarm in {alarmed} and turned malignant "
+        f"in {transformed}."
+    )

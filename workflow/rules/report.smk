@@ -13,7 +13,11 @@ rule report:
         sites=arms_of("results/{study}/product/{arm}/sites.parquet"),
         marrow=arms_of("results/{study}/engraftment/{arm}/marrow.parquet"),
         clone_sizes=arms_of("results/{study}/engraftment/{arm}/clone_sizes.parquet"),
+        transformations=arms_of(
+            "results/{study}/engraftment/{arm}/transformations.parquet"
+        ),
         counts=arms_of("results/{study}/blood/{arm}/counts.parquet"),
+        readouts=arms_of("results/{study}/blood/{arm}/readouts.parquet"),
         integration_sites=arms_of(
             "results/{study}/blood/{arm}/integration_sites.parquet"
         ),

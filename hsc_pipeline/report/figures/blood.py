@@ -9,6 +9,7 @@ from hsc_pipeline.report.figures.common import band_layers, grid, on_axis
 from hsc_pipeline.report.style import (
     LINEAGE_COLOURS,
     NORM,
+    QUIET,
     SHORT_NUMBER,
     arm_colour,
     lit,
@@ -57,6 +58,25 @@ def copies_by_lineage(data: pd.DataFrame, arms: Sequence[str]) -> alt.ConcatChar
         layers = base.mark_line(strokeWidth=2.4), base.mark_circle(size=28).encode(tooltip=tips)
         panels.append(alt.layer(*layers).properties(title=arm))
     return grid(panels, 4, 200)
+
+
+def readouts_over_time(data: pd.DataFrame, lines: pd.DataFrame, arms: Sequence[str]) -> alt.ConcatChart:
+    """Draw the read-outs of a disease over months, a panel each, with their reference values.
+
+    `lines` holds readout, who (normal or untreated) and value.
+    """
+    last, panels = float(data["month"].max()), []
+    for (readout, unit), rows in data.groupby(["readout", "unit"], sort=False):
+        known = lines[lines["readout"] == readout].assign(month=0.0)
+        most = max(float(rows["high"].max()), float(known["value"].max()), 1e-9) * 1.08
+        y = alt.Y("median:Q", title=unit, scale=dict(domain=[0, most], nice=False), axis=dict(tickCount=5))
+        level = alt.Y("value:Q")
+        rule = alt.Chart(known).mark_rule(color=NORM, strokeDash=[5, 4]).encode(level)
+        name = alt.Chart(known).mark_text(align="left", dx=4, dy=-6, fontSize=10.5, color=QUIET)
+        name = name.encode(months_axis(last), level, alt.Text("who:N"))
+        layers = [rule, name, *band_layers(rows, arms, y, str(readout), last)]
+        panels.append(alt.layer(*layers).properties(title=str(readout)))
+    return grid(panels, 3, 170)
 
 
 def rank_abundance(ranks: pd.DataFrame) -> alt.ConcatChart:

@@ -23,7 +23,7 @@ def zero_line() -> alt.Chart:
     return zero.encode(alt.X("zero:Q"))
 
 
-def protection_by_arm(shares: pd.DataFrame, arms: Sequence[str]) -> alt.ConcatChart:
+def shares_by_arm(shares: pd.DataFrame, arms: Sequence[str]) -> alt.ConcatChart:
     """Draw shares of patients by arm with their intervals, a panel an endpoint.
 
     `shares` holds arm, endpoint, value, low, high (percent) and text.

@@ -2,7 +2,7 @@
 
 from hsc_pipeline.report.page import Section
 from hsc_pipeline.report.results import Results
-from hsc_pipeline.report.sections import assumptions, blood, design, marrow, outcomes, product
+from hsc_pipeline.report.sections import assumptions, blood, design, marrow, outcomes, product, safety
 
 
 def compose(results: Results) -> list[Section]:
@@ -15,6 +15,7 @@ def compose(results: Results) -> list[Section]:
         blood.blood(results),
         blood.clones(results),
         outcomes.immunity(results),
+        safety.safety(results),
         outcomes.outcomes(results),
         outcomes.drivers(results),
         assumptions.assumed(results),

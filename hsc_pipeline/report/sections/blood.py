@@ -14,6 +14,9 @@ def blood(results: Results) -> Section:
     """Return the section on blood."""
     counts = measures.thinned(results.tables["counts"])
     blocks = [_counts_figure(results, counts), _copies_figure(results, counts)]
+    readouts = measures.thinned(results.tables["readouts"])
+    if len(readouts):
+        blocks.append(_readouts_figure(results, readouts))
     return Section("blood", "Blood", "Blood: counts and gene marking by lineage", blocks)
 
 
@@ -58,6 +61,26 @@ def _copies_figure(results: Results, counts: pd.DataFrame) -> Figure:
         caption,
         "Lines of vector copies per cell of T, B, NK cells and neutrophils over months.",
         figures.copies_by_lineage(band, results.arms),
+    )
+
+
+def _readouts_figure(results: Results, readouts: pd.DataFrame) -> Figure:
+    named = readouts.assign(readout=readouts["readout"].str.replace("_", " "))
+    band = measures.bands(named.dropna(subset="value"), "value", ("readout", "unit", "arm", "month"))
+    lines = named.drop_duplicates(["arm", "readout"])
+    lines = lines[["readout", "normal", "untreated"]].melt("readout", var_name="who").dropna()
+    lines = lines.groupby(["readout", "who"], sort=False)["value"].median().reset_index()
+    caption = (
+        f"What the clinic follows in this disease. Median and 5th to 95th centile of "
+        f"{counted(results.drawn, 'patient')} an arm. Dashed: the value in health, and without treatment. "
+        "Axis of time: square root."
+    )
+    return Figure(
+        "readouts",
+        "Read-outs of the disease",
+        caption,
+        "Lines of each read-out over months by arm, with health and no treatment as dashed lines.",
+        figures.readouts_over_time(band, lines, results.arms),
     )
 
 

@@ -56,8 +56,9 @@ def _shown(name: str, value: float | str, values: dict, entry: dict) -> str:
 
 
 def _cohort_figure(results: Results) -> Figure:
-    given = results.tables["products"][["arm", "patient", "cd34_per_kg"]]
+    given = results.tables["products"][["arm", "patient", "infused", "cd34_per_kg"]]
     patients = results.tables["patients"].merge(given, on=["arm", "patient"])
+    patients["busulfan_auc"] = patients["busulfan_auc"].where(patients["infused"])
     age, weight = patients["age_years"], patients["weight_kg"]
     null = patients["null_genotype"].mean()
     ages = ", ".join(
@@ -67,7 +68,7 @@ def _cohort_figure(results: Results) -> Figure:
         f"One tick is one virtual patient, the dark tick the median; n = {results.drawn:,} in each arm. "
         f"Median age {number(age.median())} years ({ages}), median weight {number(weight.median())} kg; "
         f"{number(100 * null)} % have a genotype without any protein. Busulfan exposure is the cumulative "
-        "area under the curve."
+        "area under the curve, of those who were infused."
     )
     quantities = (
         ("age_years", "age at infusion", "years", "linear", 1),
@@ -98,4 +99,4 @@ def strips(frame: pd.DataFrame, quantities: tuple, patients: int = 200) -> pd.Da
         frame[["arm", "patient"]].assign(quantity=name, unit=unit, scale=scale, value=frame[column] * factor)
         for column, name, unit, scale, factor in quantities
     ]
-    return pd.concat(parts, ignore_index=True)
+    return pd.concat(parts, ignore_index=True).dropna(subset="value")

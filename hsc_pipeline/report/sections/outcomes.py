@@ -35,15 +35,15 @@ def summary(results: Results) -> Section:
     table = shares(data, arms)
     month = number(data["landmark_month"].iloc[0])
     caption = (
-        f"Share of patients at month {month} by arm with its Wilson 90 % interval; "
+        f"Share of patients at month {month} by arm with its Wilson 90 % interval. {_threshold(results)}; "
         f"n = {counted(results.patients, 'virtual patient')} an arm."
     )
     figure = Figure(
-        "protection",
-        f"Protected by T cells, and safe from bleeding, at month {month}",
+        "benefit",
+        f"Benefit, and protection by T cells, at month {month}",
         caption,
-        "Dots of the share of patients with T-cell protection and with safe platelets by arm.",
-        figures.protection_by_arm(table, arms),
+        "Dots of the share of patients with benefit and with T-cell protection by arm.",
+        figures.shares_by_arm(table, arms),
     )
     note = Text(MEANS_OF_INTERVAL.format(n=counted(results.patients, "virtual patient")), quiet=True)
     return Section(
@@ -53,6 +53,16 @@ def summary(results: Results) -> Section:
         [note, figure],
         lead=sentences(data, arms, independent),
         cards=cards(data, arms, independent),
+    )
+
+
+def _threshold(results: Results) -> str:
+    """Say from what a patient benefits in this disease."""
+    values = results.values(results.arms[0])
+    cells = measures.SHORT[values["benefit.lineage"]]
+    return (
+        f"Benefit: infused, with at least {number(100 * values['benefit.corrected_fraction'])} % of "
+        f"{cells} corrected and {number(values['benefit.function'])} of the normal function in all of them"
     )
 
 
