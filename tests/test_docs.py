@@ -16,7 +16,7 @@ from hsc_pipeline import __version__
 from hsc_pipeline.__main__ import main
 from hsc_pipeline.catalogue import EVIDENCE, FOLDER, UNITS, diseases, values_for
 from hsc_pipeline.stages import STAGES
-from hsc_pipeline.study import ArmFile, ReleaseData, Sampling, StudyFile, load_study, read_yaml
+from hsc_pipeline.study import ArmFile, Event, ReleaseData, Sampling, StudyFile, load_study, read_yaml
 from hsc_pipeline.tables import Table
 
 REPOSITORY = Path(__file__).parents[1]
@@ -81,6 +81,7 @@ SECTIONS = [
     (ArmFile, "Keys of an arm"),
     (ReleaseData, "Keys of product_data"),
     (Sampling, "Keys of sampling"),
+    (Event, "Keys of an event"),
 ]
 
 

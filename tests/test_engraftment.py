@@ -65,17 +65,11 @@ def test_chimerism_rises_with_exposure_and_plateaus(engraft):
     assert reached[-1] - reached[-2] < 0.1 < reached[3] - reached[2]
 
 
-def test_patients_differ_in_sensitivity_at_one_exposure(engraft):
+def test_patients_differ_in_sensitivity_at_one_exposure(patient, settings_for):
     """Seeds spread the exposure that kills half: log-normal; fails if the sd were half more."""
-    spread = {**ALIKE, "conditioning.a50_ln_sd": 0.3}
-    residual = np.array(
-        [
-            engraft(1, busulfan_auc=31.3, values=spread, visits=(0.01,), patient_seed=seed)[0][
-                "residual_host_fraction"
-            ][0]
-            for seed in range(300)
-        ]
-    )
+    settings = settings_for("engraftment", {**ALIKE, "conditioning.a50_ln_sd": 0.3})
+    alike = {**patient, "busulfan_auc": 31.3}
+    residual = np.array([residual_fraction({**alike, "patient_seed": seed}, settings) for seed in range(300)])
     sensitivity = np.log(residual / (1 - residual)) / 4.85  # ln of the patient's factor on A50
     assert abs(z_of_mean(sensitivity, 0)) < LIMIT
     assert abs(z_of_mean(sensitivity**2, 0.3**2)) < LIMIT

@@ -223,7 +223,13 @@ def test_changing_one_arm_reruns_one_arm(finished):
             "Immunity",
             ("Plan", "Product", "Engraftment", "Blood"),
         ),
-        ("engraftment.py", "STEP_YEARS = 0.25", "STEP_YEARS = 0.5", "Engraftment", ("Plan", "Product")),
+        (
+            "engraftment/stress.py",
+            "STEP_YEARS = 0.25",
+            "STEP_YEARS = 0.5",
+            "Engraftment",
+            ("Plan", "Product"),
+        ),
         (
             "models.py",
             "TREES = 100",

@@ -11,6 +11,10 @@ import numpy as np
 from hsc_pipeline.dynamics.rates import Feedback, Piece, kendall_parameters, transition
 from hsc_pipeline.dynamics.urn import merge_probability
 
+# Drivers arise at a thousandth a cell and year and gain a tenth a year: nothing of theirs changes in
+# eleven days but what the total does to all cells, and that they follow by its mean.
+LONGEST_WAIT_YEARS = 0.03
+
 
 @dataclass(frozen=True)
 class Drivers:
@@ -101,6 +105,7 @@ class Population:
     def begin_interval(self, year: float) -> None:
         """Forget which steps drivers arose at: the visit has assigned their clones."""
         self.year, self.step, self.first = year, 0, len(self.born.patient)
+        self.waited, self.crowd = 0.0, np.zeros((self.patients, 1))
         self.arose_at: list[np.ndarray] = []
 
     def per_patient(self) -> np.ndarray:
@@ -108,9 +113,25 @@ class Population:
         return np.bincount(self.born.patient[self.alive], weights=self.cells, minlength=self.patients)
 
     def advance(
-        self, totals: np.ndarray, middle: np.ndarray, piece: Piece, feedback: Feedback, years: float
+        self,
+        feedback: Feedback,
+        totals: np.ndarray,
+        middle: np.ndarray,
+        piece: Piece,
+        years: float,
+        is_end: bool,
     ) -> np.ndarray:
-        """Step the live drivers, let new ones arise, and return the class totals without their cells."""
+        """Step the live drivers, let new ones arise, and return the class totals without their cells.
+
+        Steps are gathered to `LONGEST_WAIT_YEARS`, and the drivers stepped once under their mean total.
+        """
+        self.waited += years
+        self.crowd += middle * years
+        if self.waited < LONGEST_WAIT_YEARS and not is_end:
+            self.step += 1
+            return totals
+        years, middle = self.waited, self.crowd / self.waited
+        self.waited, self.crowd = 0.0, np.zeros_like(self.crowd)
         self._grow(middle, piece, feedback, years)
         self.year += years
         chance = -np.expm1(-self.law.per_cell_year * years)

@@ -65,28 +65,35 @@ def _run(  # noqa: C901 - one loop, as numba wants it
     for piece in range(len(rooms)):
         stop = ends[piece + 1]
         division, loss, room = divisions[piece], losses[piece], rooms[piece]
-        top_division, top_loss = division.max() + most, loss.max()
+        most_crowding = regrowth if np.isfinite(room) else 0.0
+        per_cell = most_crowding / room
+        top_division, low_division = division.max() + most, division.min()
+        top_loss, low_loss = loss.max(), loss.min()
         while cells > 0:
-            crowding = regrowth * (1.0 - cells / room) if np.isfinite(room) else 0.0
+            crowding = most_crowding - per_cell * cells
             if on_division:
-                top_birth, top_death = max(top_division + crowding, 0.0), top_loss
+                top_birth, low_birth = max(top_division + crowding, 0.0), max(low_division + crowding, 0.0)
+                top_death, low_death = top_loss, low_loss
             else:
-                top_birth, top_death = top_division, max(top_loss - crowding, 0.0)
+                top_birth, low_birth = top_division, low_division
+                top_death, low_death = max(top_loss - crowding, 0.0), max(low_loss - crowding, 0.0)
             top = top_birth + top_death + mutation
             if top <= 0.0:
                 break
             now += rng.standard_exponential() / (top * cells)
             if now >= stop:
                 break
-            where = rng.random() * cells
-            cell = min(int(where), cells - 1)
+            cell = min(int(rng.random() * cells), cells - 1)
             pick = rng.random() * top
             clone = owner[cell]
-            birth, death = division[kind[clone]] + advantage[clone], loss[kind[clone]]
-            if on_division:
-                birth = max(birth + crowding, 0.0)
-            else:
-                death = max(death - crowding, 0.0)
+            birth, death = low_birth, low_death
+            # Most picks fall where every class would decide alike, and the cell's own is not looked up.
+            if low_birth <= pick < top_birth or top_birth + low_death <= pick < top_birth + top_death:
+                birth, death = division[kind[clone]] + advantage[clone], loss[kind[clone]]
+                if on_division:
+                    birth = max(birth + crowding, 0.0)
+                else:
+                    death = max(death - crowding, 0.0)
             if pick < birth:
                 if cells == len(owner):
                     owner = np.concatenate((owner, np.empty(len(owner), np.int64)))

@@ -128,7 +128,7 @@ def _interval_by_steps(
         list(tables.pieces(start, stop)),
         feedback,
         others=population.per_patient if population else lambda: none,
-        extra=(lambda t, m, p, y: population.advance(t, m, p, feedback, y)) if population else None,
+        extra=(lambda *step: population.advance(feedback, *step)) if population else None,
         remember=len(mixed) > 0,
     )
     later = later.ravel()

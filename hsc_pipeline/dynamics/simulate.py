@@ -10,6 +10,7 @@ from hsc_pipeline.dynamics.drivers import Drivers
 from hsc_pipeline.dynamics.rates import MOST_CELLS, REGULATIONS, Feedback, Tables, is_step_table, make_tables
 
 ENGINES = ("fast", "events")
+COLUMNS = ("patient", "visit", "clone", "parent", "class", "cells")
 
 
 @dataclass(frozen=True)
@@ -160,40 +161,49 @@ def _run_fast(sizes, kinds, tables: Tables, feedback: Feedback, times, seed, law
     from hsc_pipeline.dynamics.fast import Clones, simulate_block
 
     classes = tables.division.shape[2]
-    clones = _flat(sizes, kinds, classes)
+    ends = np.cumsum([len(size) for size in sizes])
+    starts = ends - [len(size) for size in sizes]
+    owner = np.repeat(np.arange(len(sizes)), ends - starts)
+    kind_of, cells_of = np.concatenate(kinds), np.zeros(len(owner), np.int64)
     rows, population, k_dt = [], None, 0.0
     for visit, (live, population, step) in enumerate(
-        simulate_block(Clones(*clones), tables, feedback, times, np.random.default_rng(seed), law)
+        simulate_block(
+            Clones(*_flat(sizes, kinds, classes)),
+            tables,
+            feedback,
+            times,
+            np.random.default_rng(seed),
+            law,
+        )
     ):
         k_dt = max(k_dt, step)
-        patient = live.column // classes
+        # Through a place for every clone: the rows come out in order of patient and clone, unsorted.
+        cells_of[:] = 0
+        cells_of[starts[live.column // classes] + live.clone] = live.cells
+        at = np.flatnonzero(cells_of)
+        patient = owner[at]
         rows.append(
             [
                 patient,
-                np.full(len(patient), visit),
-                live.clone,
-                live.column % classes,
-                live.cells,
-                np.full(len(patient), -1),
+                np.full(len(at), visit),
+                at - starts[patient],
+                kind_of[at],
+                cells_of[at],
+                np.full(len(at), -1),
             ]
         )
         if population:
             alive = population.alive
             patient = population.born.patient[alive]
-            rows.append(
-                [
-                    patient,
-                    np.full(len(alive), visit),
-                    alive,
-                    np.full(len(alive), classes),
-                    population.cells,
-                    alive,
-                ]
-            )
-    patient, visit, clone, kind, cells, number = (
-        np.concatenate(column) for column in zip(*rows, strict=True)
-    )
+            new = np.full(len(alive), classes)
+            rows.append([patient, np.full(len(alive), visit), alive, new, population.cells, alive])
+    columns = [np.concatenate(column) for column in zip(*rows, strict=True)]
     drivers, names, parents = _name_drivers(population, [len(s) for s in sizes])
+    patient, visit, clone, kind, cells, number = columns
+    if population is None:
+        return Simulation(
+            dict(zip(COLUMNS, (patient, visit, clone, number, kind, cells), strict=True)), drivers, k_dt
+        )
     is_driver = number >= 0
     clone = np.where(is_driver, np.append(names, 0)[number], clone)
     parent = np.where(is_driver, np.append(parents, -1)[number], -1)
@@ -224,17 +234,8 @@ def _run_events(sizes, kinds, tables: Tables, feedback: Feedback, times, seed, l
 
 def _simulation(patient, visit, clone, parent, kind, cells, drivers, k_dt) -> Simulation:
     order = np.lexsort((clone, patient, visit))
-    columns = {
-        "patient": patient,
-        "visit": visit,
-        "clone": clone,
-        "parent": parent,
-        "class": kind,
-        "cells": cells,
-    }
-    return Simulation(
-        {name: column[order].astype(np.int64) for name, column in columns.items()}, drivers, k_dt
-    )
+    columns = (column[order].astype(np.int64) for column in (patient, visit, clone, parent, kind, cells))
+    return Simulation(dict(zip(COLUMNS, columns, strict=True)), drivers, k_dt)
 
 
 def _name_drivers(population, clones: list[int]) -> tuple[dict, np.ndarray, np.ndarray]:

@@ -37,7 +37,7 @@ class Path:
     k_dt: float = 0.0
 
 
-Extra = Callable[[np.ndarray, np.ndarray, Piece, float], np.ndarray]
+Extra = Callable[[np.ndarray, np.ndarray, Piece, float, bool], np.ndarray]
 
 
 def kendall_totals(
@@ -60,8 +60,8 @@ def kendall_totals(
     others : callable
         Cells of each patient outside the classes (drivers), shape (patients,).
     extra : callable, optional
-        Called with (totals, total in the middle, piece, years) at the end of each step; returns the
-        totals less the cells that became drivers.
+        Called with (totals, total in the middle, piece, years, whether the piece ends) at the end of
+        each step; returns the totals less the cells that became drivers.
     remember : bool
         Whether the urn will need the path.
 
@@ -92,7 +92,7 @@ def kendall_totals(
                 path.families.append(families)
                 path.after.append(totals)
             if extra is not None:
-                totals = extra(totals, middle, piece, years)
+                totals = extra(totals, middle, piece, years, years >= piece.stop - now)
             now = piece.stop if years >= piece.stop - now else now + years
     return totals, path
 

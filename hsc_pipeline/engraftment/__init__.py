@@ -143,7 +143,7 @@ def engraft_patient(
     """Simulate one patient's marrow from conditioning to the last visit."""
     months = np.array([0.0, *settings.study["visits_months"]])
     happens = _rows(events, product)
-    boosts = [e for e in happens if e["kind"] == "boost"]
+    boosts = [e for e in happens if e["kind"] == "boost" and e["month"] > 0]
     one = Patient(
         patient,
         product,
@@ -242,7 +242,7 @@ def later_infusions(one: Patient, boosts: Sequence[Mapping], last_month: float) 
     failed = one.graft.homed < one.settings["manufacture.rescue_below_stem_cells"]
     if failed and one.product["infused"] and one.product["backup_lt_hsc"] and month < last_month:
         gifts.setdefault(month / 12, []).append(lambda sizes, year: rescue(one, sizes, year))
-    return {year: _in_turn(several) for year, several in gifts.items() if year > 0}
+    return {year: _in_turn(several) for year, several in gifts.items()}
 
 
 def _in_turn(several: Sequence[Gift]) -> Gift:
