@@ -83,7 +83,6 @@ STAGES: dict[str, Reads] = {
             "blood.",
             "lab.",
             "conditioning.agent",
-            "conditioning.progenitor_weight",
             "conditioning.full_dose",
             "conditioning.recovery_",
             "conditioning.neutrophil_",

@@ -84,7 +84,7 @@ class Sampling(Strict):
     months: list[Month] = Field(
         [6, 12, 24, 60],
         min_length=1,
-        description="Visits whose blood is sequenced; before month 6 most sites are of short-lived progenitors.",
+        description="Visits whose blood is sequenced; before month 6 most sites are of short-term cells.",
     )
     lineages: list[Literal[SAMPLED_LINEAGES]] = Field(
         list(SAMPLED_LINEAGES), min_length=1, description="Sorted cells that are sequenced."

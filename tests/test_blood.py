@@ -158,18 +158,18 @@ def test_naive_t_cells_recover_slower_with_age_and_memory_cells_do_not(settings_
 # Production -------------------------------------------------------------------------------------
 
 
-@given(dose=st.floats(0.01, 5), weight=st.floats(0.01, 1), residual=st.floats(0, 1))
-def test_early_infused_share_is_a_share_that_falls_with_residual_host(dose, weight, residual):
-    share = early_infused_share(residual, dose, weight)
+@given(dose=st.floats(0.01, 5), spared=st.floats(0, 0.99))
+def test_early_infused_share_is_a_share_that_falls_with_what_is_spared(dose, spared):
+    share = early_infused_share(spared, dose)
     assert 0 <= share <= 1
-    assert early_infused_share(min(residual + 0.01, 1), dose, weight) <= share
-    assert early_infused_share(0, dose, weight) == 1
-    assert early_infused_share(1, dose, weight) == 0
+    assert early_infused_share(spared + 0.01, dose) <= share
+    assert early_infused_share(0, dose) == 1
+    assert early_infused_share(1, dose) == 0
 
 
 def test_donor_cells_dominate_the_first_month_even_where_half_of_the_host_is_left(settings_for):
     """Above 90 % at one month with half of the host stem cells left: ten SCID transplants at exposure 30."""
-    assert early_infused_share(0.55, 1.0, settings_for("blood")["conditioning.progenitor_weight"]) > 0.9
+    assert early_infused_share(spared_share(0.55, settings_for("blood")), 1.0) > 0.9
 
 
 @given(filled=st.floats(0, 1), half=st.floats(1e-4, 0.1))
@@ -179,14 +179,14 @@ def test_output_rises_with_the_marrow_to_that_of_a_full_one(filled, half):
     assert output(filled, half) <= output(min(filled * 1.01, 1), half) + 1e-12
 
 
-def test_conditioning_spares_blood_as_it_spares_stem_cells_and_an_antibody_spares_more(settings_for):
+def test_conditioning_spares_progenitors_by_an_odds_ratio_and_an_antibody_spares_more(settings_for):
     busulfan = settings_for("blood")
     antibody = settings_for("blood", {"conditioning.agent": "antibody"})
     assert spared_share(1.0, busulfan) == spared_share(1.0, antibody) == 1
-    spared = [spared_share(residual, busulfan) for residual in (0.01, 0.3, 0.9)]
-    assert spared == sorted(spared)
-    assert spared[0] < 0.01
-    assert spared_share(0.3, antibody) == antibody["blood.spared_share.antibody"] > spared[1]
+    assert spared_share(0.0, busulfan) == 0
+    spared = spared_share(0.3, busulfan)
+    assert spared / (1 - spared) == pytest.approx(busulfan["blood.spared_odds_ratio"] * 0.3 / 0.7)
+    assert spared_share(0.3, antibody) == antibody["blood.spared_share.antibody"] > spared
 
 
 def constant_marrow(corrected, months, cells, copies=2.0, residual=None):

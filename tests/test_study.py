@@ -126,7 +126,7 @@ BAD_STUDIES = {
         setting(sampling={"months": [7]}),
         ["sampling.months", "7 is no visit", "6, 24"],
     ),
-    "sample too early": (setting(sampling={"months": [1]}), ["sampling.months[0] = 1", "6"]),
+    "sample too early": (setting(sampling={"months": [0]}), ["sampling.months[0] = 0", "greater than 0"]),
     "unknown event": (
         setting(events=[{"kind": "infektion", "month": 3}]),
         ["events[0].kind = 'infektion'", "'infection'"],

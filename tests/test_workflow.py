@@ -127,8 +127,8 @@ def test_graft_failure_is_carried_to_the_end_and_counted(finished):
     project, _, _ = finished
     outcomes = pq.read_table(project / "results/tiny/outcomes.parquet").to_pandas().set_index("arm")
     assert outcomes.loc["empty", "graft_failure"].all()
-    assert (outcomes.loc["empty", "vcn_neutrophil"] >= 0).all()
-    assert (outcomes.loc["empty", "corrected_t_cells"] < 0.01).all()
+    # T cells of short-term progenitors last for years; what a stem cell would make does not come.
+    assert (outcomes.loc["empty", "vcn_neutrophil"] < 0.01).all()
     assert not outcomes.loc["full", "graft_failure"].all()
 
 

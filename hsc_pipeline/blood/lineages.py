@@ -142,3 +142,8 @@ def of_lineage(settings: Settings, stem: str, lineage: str, default: float | Non
 def ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     """Return `part` / `whole`, 0 where there is nothing."""
     return np.divide(part, whole, out=np.zeros(np.broadcast(part, whole).shape), where=np.asarray(whole) > 0)
+
+
+def select(fraction: np.ndarray, odds_ratio: float) -> np.ndarray:
+    """Return a fraction after selection by an odds ratio w: w p / (1 - p + w p)."""
+    return odds_ratio * fraction / (1 - fraction + odds_ratio * fraction)

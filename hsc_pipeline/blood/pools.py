@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from hsc_pipeline.blood.lineages import CORRECTED, PARTS, POOLS, T_OF, of_lineage, ratio
+from hsc_pipeline.blood.lineages import CORRECTED, PARTS, POOLS, T_OF, of_lineage, ratio, select
 from hsc_pipeline.blood.production import Production, erlang_cdf, erlang_quantile
 from hsc_pipeline.norms import Norms
 from hsc_pipeline.settings import Settings
@@ -29,11 +29,6 @@ def grid(visits: np.ndarray) -> np.ndarray:
     return np.unique(
         np.concatenate([[0.0], np.arange(0.25, min(last, 36), 0.25), np.arange(37.0, last), visits])
     )
-
-
-def select(fraction: np.ndarray, odds_ratio: float) -> np.ndarray:
-    """Return a fraction after selection by an odds ratio w: w p / (1 - p + w p)."""
-    return odds_ratio * fraction / (1 - fraction + odds_ratio * fraction)
 
 
 def recovery_days(seed: int, product: Mapping, settings: Settings) -> dict[str, float]:

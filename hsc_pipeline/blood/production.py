@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hsc_pipeline.blood.lineages import ratio
+from hsc_pipeline.blood.lineages import ratio, select
 from hsc_pipeline.settings import Settings
 from hsc_pipeline.streams import stream
 
@@ -84,11 +84,10 @@ def produce(
     filled = np.interp(born, marrow["month"], cells / marrow["capacity"])
 
     dose = product["cd34_per_kg"] / settings["conditioning.full_dose"]
-    weight = settings["conditioning.progenitor_weight"]
-    infused = early_infused_share(residual, dose, weight)
+    infused = early_infused_share(spared, dose)
     half = settings["blood.half_output_share"]
     wave = 1 - erlang_cdf(times, settings["blood.early_wave_months"], settings["blood.early_wave_stages"])
-    early_made = wave * max(output(dose * (1 - residual) + weight * residual, half), spared)
+    early_made = wave * output(dose * (1 - spared) + spared, half)
     stem_made = (1 - wave) * output(filled, half)
     running = early_made + stem_made
     from_early, from_stem = ratio(early_made, running), ratio(stem_made, running)
@@ -117,13 +116,21 @@ def produce(
 
 
 def spared_share(residual: float, settings: Settings) -> float:
-    """Return how much of the host's own blood formation conditioning spares, in the first weeks."""
-    power = residual ** settings["blood.spared_exponent"]
-    return (
-        settings.values.get(f"blood.spared_share.{settings['conditioning.agent']}", power)
-        if residual < 1
-        else 1.0
-    )
+    """Return how much of the host's own blood formation conditioning spares, in the first weeks.
+
+    Conditioning kills progenitors before stem cells: the odds that it spares one are those of a stem
+    cell times a ratio, unless the agent has a share of its own.
+
+    Parameters
+    ----------
+    residual : float
+        Host stem cells left; 1 where nobody was conditioned.
+    settings : Settings
+    """
+    agent = settings["conditioning.agent"]
+    if residual < 1 and f"blood.spared_share.{agent}" in settings.values:
+        return settings[f"blood.spared_share.{agent}"]
+    return float(select(residual, settings["blood.spared_odds_ratio"]))
 
 
 # Columns of `product.PRODUCTS` that hold what a corrected cell of the product has.
@@ -145,21 +152,18 @@ def output(filled: np.ndarray | float, half: float) -> np.ndarray | float:
     return np.minimum((1 + half) * filled / (half + filled), 1.0)
 
 
-def early_infused_share(residual: float, dose: float, progenitor_weight: float) -> float:
-    """Return the infused share of short-term output: r(1-h) / (r(1-h) + x h).
+def early_infused_share(spared: float, dose: float) -> float:
+    """Return the infused share of short-term output: r(1-s) / (r(1-s) + s).
 
     Parameters
     ----------
-    residual : float
-        Host stem cells left by conditioning, h.
+    spared : float
+        The host's own blood formation left by conditioning, s.
     dose : float
-        CD34+ dose against a full one, r.
-    progenitor_weight : float
-        Output of a residual host cell against an infused one, x.
+        CD34+ dose against a full one, r, which by itself makes as much as a healthy marrow.
     """
-    infused = dose * (1 - residual)
-    weight = infused + progenitor_weight * residual
-    return infused / weight if weight > 0 else 0.0
+    infused = dose * (1 - spared)
+    return infused / (infused + spared) if infused + spared > 0 else 0.0
 
 
 def settle_in_thymus(patient: Mapping, product: Mapping, settings: Settings) -> int:

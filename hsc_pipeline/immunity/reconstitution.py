@@ -89,9 +89,8 @@ def reconstitute(patient: Mapping, counts: Mapping[str, np.ndarray], settings: S
 def uncorrected_function(lineage: str, null_genotype: bool, settings: Settings) -> float:
     """Return the function of an uncorrected cell against a normal one; one where the disease spares it."""
     name = f"disease.uncorrected_function.{lineage}"
-    if name not in settings.values:
-        return 1.0
-    return settings[name] * (settings["disease.null_function_factor"] if null_genotype else 1.0)
+    function = settings.values.get(name, 1.0)
+    return function * settings["disease.null_function_factor"] if null_genotype and function < 1 else function
 
 
 def functional_count(lineage: Mapping[str, np.ndarray], uncorrected: float) -> np.ndarray:

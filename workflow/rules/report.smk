@@ -58,7 +58,7 @@ rule manifest:
             *arms_of(rules.summarise_arm.output[0]),
         ],
         models=rules.fit_surrogates.output,
-        plan=arms_of(rules.plan_patients.output[0]),
+        plan=[arms_of(path) for path in rules.plan_patients.output],
         product=[arms_of(path) for path in rules.gather_product.output],
         engraftment=[arms_of(path) for path in rules.gather_engraftment.output],
         blood=[arms_of(path) for path in rules.gather_blood.output],
