@@ -20,7 +20,6 @@ __all__ = ["CLONES", "DRIVERS", "PRODUCTS", "SITES", "make_products"]
 
 VECTORS = ("lentiviral", "gammaretroviral")
 EDITS = ("nhej", "hdr", "base_edit", "prime_edit")
-MOST_COPIES = 200  # in the law of copies; protein has saturated long before
 
 
 @dataclass(frozen=True)
@@ -200,7 +199,7 @@ def _transduce(seed: int, lt_hsc: int, k: float, measured: Measured, settings: S
     mean = settings["product.mean_copies"] * spread(
         seed, "product.mean_copies", settings["product.mean_copies_ln_sd"]
     )
-    chance = vector.copies_law(mean, k, MOST_COPIES)
+    chance = vector.copies_law(mean, k, vector.MOST_COPIES)
     ratio = settings["product.lt_copies_ratio"]
     if measured.copies is not None:
         copies, chance = measured.draw_copies(seed, lt_hsc, ratio), measured.copies

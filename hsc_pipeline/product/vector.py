@@ -6,6 +6,7 @@ import numpy as np
 
 from hsc_pipeline.settings import Settings
 
+MOST_COPIES = 200  # in the law of copies; protein has saturated long before
 POISSON_FROM = 1e4  # dispersion above which the negative binomial is the Poisson law to 1e-4
 
 
