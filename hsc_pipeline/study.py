@@ -21,6 +21,7 @@ from hsc_pipeline.catalogue import (
 )
 from hsc_pipeline.errors import UserError, suggest
 from hsc_pipeline.events import KILLING, KINDS
+from hsc_pipeline.possible import check_product
 from hsc_pipeline.stages import STAGES
 
 SCHEMA_VERSION = 1
@@ -280,7 +281,10 @@ def load_study(content: Mapping[str, Any], where: str = "study file") -> Study:
     try:
         file = _sampled_at_visits(StudyFile.model_validate(dict(content)))
         _check_order(file)
-        return Study(file, _fill(file), _tables(file))
+        study = Study(file, _fill(file), _tables(file))
+        for arm in study.arms.values():
+            check_product(arm.name, {n: v.value for n, v in arm.values.items()}, study.tables["genes"])
+        return study
     except ValidationError as error:
         raise UserError(f"{where}: {_sentence(error.errors()[0])}") from None
     except UserError as error:
@@ -330,8 +334,6 @@ def _fill(file: StudyFile) -> dict[str, Arm]:
     known = {name: value for arm in arms.values() for name, value in arm.values.items()}
     _override(known, file.set, "set")  # a value that no arm has
     for arm in arms.values():
-        _check_copies(arm)
-        _check_edits(arm)
         _check_ages(arm)
         _check_thresholds(arm)
         _check_events(arm, file.visits_months[-1])
@@ -378,30 +380,6 @@ def _as_number(given: float | str, unit: str) -> float | str:
         return given if unit == CHOICE else float(given)
     except ValueError:
         return given
-
-
-def _check_copies(arm: Arm) -> None:
-    """Refuse a transduced fraction that no distribution of copies with that mean can have."""
-    from math import exp
-
-    if "product.mean_copies" not in arm.values:
-        return
-    mean, fraction = arm.values["product.mean_copies"].value, arm.values["product.transduced_fraction"].value
-    most = 1 - exp(-mean)
-    if not 0 < fraction < most:
-        raise UserError(
-            f"arm {arm.name!r}: product.transduced_fraction = {fraction:g} with "
-            f"product.mean_copies = {mean:g}; allowed: above 0 and below {most:.3f}, the Poisson limit"
-        )
-
-
-def _check_edits(arm: Arm) -> None:
-    """Refuse outcomes of an allele that together are more than certain."""
-    names = [f"edit.{name}" for name in ("intended", "indel", "large_deletion", "bystander")]
-    chances = {name: arm.values[name].value for name in names if name in arm.values}
-    if sum(chances.values()) > 1:
-        shown = " + ".join(f"{name} = {chance:g}" for name, chance in chances.items())
-        raise UserError(f"arm {arm.name!r}: {shown}; allowed: at most 1 together")
 
 
 def _check_ages(arm: Arm) -> None:

@@ -199,7 +199,7 @@ SUMMARY_HEAD = (
 
 
 def summary(*rows):
-    """A batch summary of (batch, amplicon, unmodified, inserted, deleted, substituted), no read of two kinds."""
+    """A batch summary of (batch, amplicon, unmodified, inserted, deleted, substituted) reads."""
     lines = [SUMMARY_HEAD]
     for batch, amplicon, intact, inserted, deleted, mutated in rows:
         changed = inserted + deleted + mutated

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import log10
+from math import log10, tanh
 
 import numpy as np
 
@@ -75,7 +75,6 @@ def age_ratio(donor_age: float, settings: Settings | Mapping) -> float:
 
     Falls from 1 to ``product.lt_hsc_old_ratio``, as a logistic curve of its logarithm.
     """
-    late = 1 / (
-        1 + np.exp(-(donor_age - settings["product.lt_hsc_old_age"]) / settings["product.lt_hsc_old_width"])
-    )
+    width = settings["product.lt_hsc_old_width"]
+    late = (1 + tanh((donor_age - settings["product.lt_hsc_old_age"]) / width / 2)) / 2
     return float(10 ** (late * log10(settings["product.lt_hsc_old_ratio"])))
