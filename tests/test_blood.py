@@ -169,7 +169,7 @@ def test_early_infused_share_is_a_share_that_falls_with_what_is_spared(dose, spa
 
 def test_donor_cells_dominate_the_first_month_even_where_half_of_the_host_is_left(settings_for):
     """Above 90 % at one month with half of the host stem cells left: ten SCID transplants at exposure 30."""
-    assert early_infused_share(spared_share(0.55, settings_for("blood")), 1.0) > 0.9
+    assert early_infused_share(spared_share(30.0, settings_for("blood")), 0.6) > 0.9
 
 
 @given(filled=st.floats(0, 1), half=st.floats(1e-4, 0.1))
@@ -181,12 +181,18 @@ def test_output_rises_with_the_marrow_to_that_of_a_full_one(filled, half):
 
 def test_conditioning_spares_progenitors_by_an_odds_ratio_and_an_antibody_spares_more(settings_for):
     busulfan = settings_for("blood")
-    antibody = settings_for("blood", {"conditioning.agent": "antibody"})
-    assert spared_share(1.0, busulfan) == spared_share(1.0, antibody) == 1
-    assert spared_share(0.0, busulfan) == 0
-    spared = spared_share(0.3, busulfan)
-    assert spared / (1 - spared) == pytest.approx(busulfan["blood.spared_odds_ratio"] * 0.3 / 0.7)
-    assert spared_share(0.3, antibody) == antibody["blood.spared_share.antibody"] > spared
+    assert (
+        spared_share(0.0, busulfan)
+        == spared_share(80.0, settings_for("blood", {"conditioning.agent": "none"}))
+        == 1
+    )
+    spared = spared_share(busulfan["conditioning.a50"], busulfan)
+    assert spared / (1 - spared) == pytest.approx(busulfan["blood.spared_odds_ratio"])
+    antibody, chemical = (
+        settings_for("blood", {"conditioning.agent": name}) for name in ("antibody", "treosulfan_thiotepa")
+    )
+    assert spared_share(80.0, antibody) == antibody["blood.spared_share.antibody"]
+    assert 0 < spared_share(80.0, chemical) < spared_share(80.0, antibody)
 
 
 def constant_marrow(corrected, months, cells, copies=2.0, residual=None):
@@ -554,7 +560,7 @@ SCID = {
 @pytest.mark.parametrize(("free", "makes"), [(1.0, True), (0.0, False)])
 def test_thymic_progenitors_make_t_cells_without_any_corrected_stem_cell(count, free, makes):
     """No conditioning and no stem cell: T cells for years where the thymus had room, nothing else."""
-    values = {**QUIET, **SCID, "disease.thymic_niches_free": free}
+    values = {**QUIET, **SCID, "disease.thymic_niches_free": free, "conditioning.agent": "none"}
     blood = count(0.0, (1, 6, 12, 60), values=values, residual=1.0, age_years=0.5)
     t_cells = blood.loc["cd4_t"]
     assert (blood.loc["neutrophil", "corrected_fraction"] == 0).all()

@@ -33,8 +33,10 @@ def cd3_count(tables: dict, month: float) -> pd.Series:
 
 
 def alleles(tables: dict, lineage: str, month: float) -> pd.Series:
-    """Alleles of a lineage edited as intended, %."""
-    return 100 * vcn(tables, lineage, month) / 2
+    """Alleles of a sorted sample edited as intended, in corrected cells or not, %."""
+    rows = tables["alleles"]
+    chosen = (rows["lineage"] == lineage) & (rows["month"] == month) & (rows["allele"] == "intended")
+    return 100 * rows[chosen].set_index("patient")["share"]
 
 
 def rises(tables: dict, lineage: str, early: float, late: float) -> pd.Series:
@@ -47,6 +49,11 @@ def readout(tables: dict, readout: str, month: float) -> pd.Series:
     rows = tables["readouts"]
     rows = rows[(rows["readout"] == readout) & (rows["month"] == month)]
     return rows.set_index("patient")["value"]
+
+
+def haemoglobin_of_the_product(tables: dict, month: float) -> pd.Series:
+    """The haemoglobin that the product brings, g/dL."""
+    return readout(tables, "therapeutic_haemoglobin", month) / 100 * readout(tables, "haemoglobin", month)
 
 
 def recovery_day(tables: dict, cell: str) -> pd.Series:

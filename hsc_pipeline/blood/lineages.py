@@ -70,7 +70,10 @@ COUNTS = Table(
             0,
         ),
         "vcn": Column(
-            pa.float64(), "copies/cell", "vector copies (or alleles as intended) per cell of the lineage", 0
+            pa.float64(),
+            "copies/cell",
+            "vector copies, or intended alleles of corrected cells, per cell of the lineage",
+            0,
         ),
         "vcn_measured": Column(
             pa.float64(), "copies/cell", "the same by one digital PCR; 0 where there is no cell", 0

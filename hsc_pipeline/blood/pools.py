@@ -216,8 +216,8 @@ def fill_red_cells(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return red cells and their `PARTS`, against the norm, at `times`.
 
-    Red cells have no set-point but a drive: erythropoietin calls for as many as keep the count
-    normal, up to what keeps an untreated patient at the untreated count.  They live a fixed time,
+    Red cells have no set-point but a drive: erythropoietin calls for as many as keep the count of a
+    corrected patient, up to what keeps an untreated one at the untreated count.  They live a fixed time,
     other ones in corrected and uncorrected cells, so that few corrected precursors make most of
     the red cells: c L_c / (c L_c + (1 - c) e L_h).
 
@@ -234,7 +234,8 @@ def fill_red_cells(
     grown = erlang_cdf(times, *delays["red_cell"])
     rest = grown * made.running * (1 - p) + (1 - grown) * made.spared
     per_precursor = (p * life + (1 - p) * effective * shorter) / normal
-    drive = 1 / np.maximum(per_precursor, 1 / most)
+    kept = of_lineage(settings, "disease.corrected_count", "red_cell", 1.0)
+    drive = np.minimum(ratio(np.full(len(times), kept), per_precursor), most)
     arriving = parts * grown * made.running * drive
     unit = normal / DAYS_PER_MONTH
     host_like = [PARTS.index(f"uncorrected_{origin}") for origin in ("stem", "early")]

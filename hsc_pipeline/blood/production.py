@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hsc_pipeline.blood.lineages import ratio, select
+from hsc_pipeline.engraftment.conditioning import typical_residual
 from hsc_pipeline.settings import Settings
 from hsc_pipeline.streams import stream
 
@@ -73,8 +74,7 @@ def produce(
         Columns of `engraftment.MARROW` of this patient, month 0 first.
     settings : Settings
     """
-    residual = float(marrow["residual_host_fraction"][0]) if product["infused"] else 1.0
-    spared = spared_share(residual, settings)
+    spared = spared_share(patient["busulfan_auc"], settings) if product["infused"] else 1.0
     born = np.maximum(times - settings["blood.stem_cell_transit_months"], 0)
     cells = marrow["host"] + marrow["uncorrected"] + marrow["corrected"]
     at_birth = {
@@ -115,22 +115,23 @@ def produce(
     )
 
 
-def spared_share(residual: float, settings: Settings) -> float:
+def spared_share(auc: float, settings: Settings) -> float:
     """Return how much of the host's own blood formation conditioning spares, in the first weeks.
 
-    Conditioning kills progenitors before stem cells: the odds that it spares one are those of a stem
-    cell times a ratio, unless the agent has a share of its own.
+    Progenitors are killed before stem cells, and with less difference between patients: the odds that
+    one is spared are those of a typical patient's stem cell times a ratio, unless the agent has a share
+    of its own.
 
     Parameters
     ----------
-    residual : float
-        Host stem cells left; 1 where nobody was conditioned.
+    auc : float
+        Busulfan exposure, mg*h/L; without effect under other agents.
     settings : Settings
     """
-    agent = settings["conditioning.agent"]
-    if residual < 1 and f"blood.spared_share.{agent}" in settings.values:
-        return settings[f"blood.spared_share.{agent}"]
-    return float(select(residual, settings["blood.spared_odds_ratio"]))
+    own = settings.values.get(f"blood.spared_share.{settings['conditioning.agent']}")
+    if own is not None:
+        return own
+    return float(select(typical_residual(auc, settings), settings["blood.spared_odds_ratio"]))
 
 
 # Columns of `product.PRODUCTS` that hold what a corrected cell of the product has.
