@@ -81,11 +81,15 @@ def pair_alleles(editable: float, outcomes: dict[str, float]) -> Alleles:
 def bulk_alleles(seed: int, settings: Settings) -> Alleles:
     """Return one patient's product: the catalogue's outcomes with this product's own efficiency."""
     shift = settings["edit.logit_sd"] * stream(seed, "product.editing").standard_normal()
-    wanted = {name: settings[f"edit.{name}"] for name in OUTCOMES[1:]}
-    edited = sum(wanted.values())
-    efficiency = _shift_logit(edited, shift) / edited if edited > 0 else 0.0
+    edited = sum(settings[f"edit.{name}"] for name in OUTCOMES[1:])
+    return scaled_alleles(_shift_logit(edited, shift) / edited if edited > 0 else 0.0, settings)
+
+
+def scaled_alleles(efficiency: float, settings: Settings) -> Alleles:
+    """Return the catalogue's outcomes at an efficiency, 1 for the median product's."""
     return pair_alleles(
-        settings["edit.editable_fraction"], {name: e * efficiency for name, e in wanted.items()}
+        settings["edit.editable_fraction"],
+        {name: settings[f"edit.{name}"] * efficiency for name in OUTCOMES[1:]},
     )
 
 

@@ -45,7 +45,11 @@ def against_law(
 
 def allele_pairs(drawn: pd.DataFrame, expected: pd.DataFrame, arms: Sequence[str]) -> alt.ConcatChart:
     """Draw shares of allele pairs as horizontal bars and their law as points, a panel an arm."""
-    pairs = list(dict.fromkeys(expected.sort_values("expected", ascending=False)["class"]))
+    ordered = (
+        expected.sort_values("expected", ascending=False),
+        drawn.sort_values("drawn", ascending=False),
+    )
+    pairs = list(dict.fromkeys(name for table in ordered for name in table["class"]))
     y = alt.Y("class:N", sort=pairs, title=None, axis=dict(labelLimit=190, domain=False, ticks=False))
     x = alt.X("drawn:Q", title="share of corrected stem cells", axis=dict(format="%", tickCount=5))
     panels = []

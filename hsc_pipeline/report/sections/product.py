@@ -26,7 +26,7 @@ def product(results: Results) -> Section:
     if edits:
         blocks.append(_alleles_figure(results, edits))
     if not vectors and not edits:
-        blocks.append(Text("No arm has modified cells."))
+        blocks.append(Text("No arm has modified stem cells."))
     return Section(
         "product", "Product", "Product: what was given", [*blocks, _stem_cells(results), _made(results)]
     )
@@ -97,7 +97,8 @@ def _sites(results: Results, arms: list[str]) -> list:
     law = law.sort_values("class", key=lambda names: names.map(order), kind="stable")
     caption = (
         "Bars: insertions of the corrected clones by chromosome. Circles: the site model, which follows the "
-        "chromosomes' genes as far as the vector prefers genes, and their length for the rest. "
+        "chromosomes' genes as far as the vector prefers genes, and their length for the rest; none where "
+        "release data stand in its place. "
         + listed([f"{total[arm]:,} insertions in {arm}" for arm in arms])
         + "."
     )
@@ -146,9 +147,9 @@ def _alleles_figure(results: Results, arms: list[str]) -> Figure:
     drawn = _shares(clones.assign(**{"class": clones["edit"]}))
     expected = pd.concat([_expected_pairs(results, arm) for arm in arms], ignore_index=True)
     caption = (
-        "Bars: the two alleles of the corrected stem-cell clones drawn. Circles: a product of the "
-        "catalogue's median efficiency, after the loss of edited cells; patients' products spread around it. "
-        f"{_clones_counted(results, clones, arms)}"
+        "Bars: the two alleles of the corrected stem-cell clones drawn. Circles: the law they are drawn from "
+        "at each patient's efficiency, after the loss of edited cells; none where release data stand in its "
+        f"place. {_clones_counted(results, clones, arms)}"
     )
     return Figure(
         "alleles",
@@ -160,11 +161,20 @@ def _alleles_figure(results: Results, arms: list[str]) -> Figure:
 
 
 def _expected_pairs(results: Results, arm: str) -> pd.DataFrame:
-    settings = Settings(results.values(arm) | {"edit.logit_sd": 0.0})
-    alleles, _ = editing.long_term_alleles(editing.bulk_alleles(0, settings), settings)
+    """Return the law of the alleles of corrected clones: each patient's at their own product's efficiency."""
+    products = results.tables["products"]
+    rows = products[(products["arm"] == arm) & (products["patient"] < results.drawn_by_clone)]
+    if results.arm(arm)["product_data"].get("alleles") or not rows["lt_hsc"].sum():
+        return pd.DataFrame({"class": [], "expected": [], "arm": []})
+    settings = Settings(results.values(arm))
     corrects, _ = editing.pair_function(settings)
-    share = alleles.share * corrects / (alleles.share @ corrects)
-    pairs = pd.DataFrame({"class": [editing.label(i) for i in range(len(share))], "expected": share})
+    median = editing.scaled_alleles(1.0, settings).share @ editing.counted_alleles(settings)
+    share = np.zeros(len(corrects))
+    for row in rows.itertuples():
+        # Edited alleles are in proportion to the efficiency.
+        bulk = editing.scaled_alleles(row.mean_copies / median if median else 1.0, settings)
+        share += row.lt_hsc * editing.long_term_alleles(bulk, settings)[0].share * corrects
+    pairs = pd.DataFrame({"class": editing.LABELS, "expected": share / share.sum()})
     pairs = pairs.groupby("class", sort=False)["expected"].sum().reset_index()
     return pairs[pairs["expected"] > 0].assign(arm=arm)
 
@@ -223,6 +233,7 @@ def _made(results: Results) -> TextTable:
                 f"{number(100 * (own['harvests'] > 1).mean())} %",
                 number(given["months_to_infusion"].median()) if len(given) else "none",
                 number(100 * given["corrected_fraction"].median()) + " %" if len(given) else "none",
+                _long_term(given),
                 number(given["function"].median()) if len(given) else "none",
             ]
         )
@@ -230,13 +241,22 @@ def _made(results: Results) -> TextTable:
         "arm",
         "product",
         "infused",
-        "more than one harvest",
-        "months to infusion, median",
-        "corrected cells, median",
-        "function of a corrected cell",
+        "harvested again",
+        "months",
+        "corrected",
+        "of stem cells",
+        "function",
     ]
     caption = (
-        "Making the product; everyone enrolled counts, infused or not. Function is the protein or effect of "
-        "a corrected cell of the product against a normal cell."
+        "Making the product; everyone enrolled counts, infused or not. Then medians of those infused: months "
+        "from enrolment to infusion, corrected cells of all in the product and of its long-term stem cells, "
+        "and the protein or effect of a corrected cell of the product against a normal one."
     )
-    return TextTable(caption, head, rows, numbers=(2, 3, 4, 5, 6))
+    return TextTable(caption, head, rows, numbers=(2, 3, 4, 5, 6, 7))
+
+
+def _long_term(given: pd.DataFrame) -> str:
+    cells = given[given["lt_hsc"] > 0]
+    return (
+        f"{number(100 * (cells['lt_hsc_corrected'] / cells['lt_hsc']).median())} %" if len(cells) else "none"
+    )
