@@ -67,6 +67,20 @@ def composition(marrow: pd.DataFrame) -> pd.DataFrame:
     return long.assign(kind=long["kind"].replace({"uncorrected": "infused, uncorrected"}))
 
 
+def waves(counts: pd.DataFrame) -> pd.DataFrame:
+    """Return the mean share of the cells in blood by where they come from, by lineage and month."""
+    corrected, share = counts["corrected_fraction"], counts["stem_cell_share"] + counts["thymic_share"]
+    kinds = {
+        "corrected, stem cells": corrected * counts["stem_cell_share"],
+        "corrected, thymic progenitors": corrected * counts["thymic_share"],
+        "corrected, short-term progenitors": corrected * (1 - share).clip(0),
+        "not corrected": 1 - corrected,
+    }
+    by = ["arm", "lineage", "month"]
+    mean = counts[by].assign(**kinds).groupby(by, sort=False).mean().reset_index()
+    return mean.melt(by, list(kinds), "kind", "share")
+
+
 def chimerism(marrow: pd.DataFrame) -> pd.DataFrame:
     """Return `marrow` with the corrected share of stem cells in percent; zero in an empty marrow."""
     total = marrow["host"] + marrow["uncorrected"] + marrow["corrected"]

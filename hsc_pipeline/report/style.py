@@ -15,6 +15,12 @@ LINEAGE_COLOURS = {
     "neutrophils": "#332288",
 }
 MARROW_COLOURS = {"corrected": "#24405f", "infused, uncorrected": "#93a8bf", "host": "#dfe5ec"}
+ORIGIN_COLOURS = {
+    "corrected, stem cells": "#24405f",
+    "corrected, thymic progenitors": "#7a4a78",
+    "corrected, short-term progenitors": "#c9a24b",
+    "not corrected": "#dfe5ec",
+}
 INK, QUIET, GRID, NORM = "#22303c", "#5c6b78", "#e6eaee", "#8a97a3"
 
 # True where nothing, or this mark's arm, is picked on the page.

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 import altair as alt
 import pandas as pd
 
-from hsc_pipeline.report.figures.common import band_layers, grid, on_axis
+from hsc_pipeline.report.figures.common import band_layers, grid, on_axis, stacked_shares
 from hsc_pipeline.report.style import (
     LINEAGE_COLOURS,
     NORM,
+    ORIGIN_COLOURS,
     QUIET,
     SHORT_NUMBER,
     arm_colour,
@@ -58,6 +59,12 @@ def copies_by_lineage(data: pd.DataFrame, arms: Sequence[str]) -> alt.ConcatChar
         layers = base.mark_line(strokeWidth=2.4), base.mark_circle(size=28).encode(tooltip=tips)
         panels.append(alt.layer(*layers).properties(title=arm))
     return grid(panels, 4, 200)
+
+
+def waves(shares: pd.DataFrame) -> alt.ConcatChart:
+    """Draw where the cells in blood come from, on average, a panel a lineage."""
+    panels = {str(lineage): rows for lineage, rows in shares.groupby("lineage", sort=False)}
+    return stacked_shares(panels, ORIGIN_COLOURS, "mean % of cells")
 
 
 def readouts_over_time(data: pd.DataFrame, lines: pd.DataFrame, arms: Sequence[str]) -> alt.ConcatChart:

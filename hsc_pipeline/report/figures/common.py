@@ -4,7 +4,7 @@ A band is the 5th to the 95th centile of the patients, a bold line their median,
 patient.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import altair as alt
 import pandas as pd
@@ -105,3 +105,33 @@ def bands_by_panel(
         y = alt.Y("median:Q", title=y_title, scale=dict(domain=list(domain)), axis=dict(tickCount=5))
         panels.append(alt.layer(*band_layers(rows, arms, y, str(title), last)).properties(title=str(title)))
     return grid(panels, most, 150)
+
+
+def stacked_shares(
+    panels: Mapping[str, pd.DataFrame], colours: Mapping[str, str], title: str
+) -> alt.ConcatChart:
+    """Draw what a whole is made of over months, a panel each.
+
+    Parameters
+    ----------
+    panels : mapping of str to DataFrame
+        ``arm``, ``month``, ``kind`` and ``share``, which add up to at most 1, by title.
+    colours : mapping of str to str
+        Of the kinds, from the bottom up.
+    title : str
+        Of the axis.
+    """
+    kinds = list(colours)
+    scale = dict(domain=kinds, range=list(colours.values()))
+    axis = dict(format="%", tickCount=5)
+    share = alt.Y("share:Q", title=title, stack="zero", axis=axis, scale=dict(domain=[0, 1]))
+    tips = [alt.Tooltip("kind:N"), alt.Tooltip("month:Q"), alt.Tooltip("share:Q", format=".1%")]
+    kind = alt.Color("kind:N", scale=scale, legend=dict(symbolType="square", symbolStrokeWidth=0))
+    charts = []
+    for name, rows in panels.items():
+        ordered = rows.assign(order=rows["kind"].map(kinds.index))
+        area = alt.Chart(ordered).mark_area(stroke="white", strokeWidth=0.8)
+        last = months_axis(float(rows["month"].max()))
+        area = area.encode(last, share, kind, alt.Order("order:Q"), lit(1), tooltip=tips)
+        charts.append(area.properties(title=name))
+    return grid(charts, 4, 150)

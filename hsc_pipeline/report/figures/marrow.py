@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import altair as alt
 import pandas as pd
 
-from hsc_pipeline.report.figures.common import band_layers, grid, names_room, on_axis
+from hsc_pipeline.report.figures.common import band_layers, grid, names_room, on_axis, stacked_shares
 from hsc_pipeline.report.style import INK, MARROW_COLOURS, arm_colour, lit, log_scale, months_axis
 
 
@@ -74,23 +74,5 @@ def log_bands(
 
 def marrow_composition(shares: pd.DataFrame, arms: Sequence[str]) -> alt.ConcatChart:
     """Draw what the marrow is made of, on average, a panel an arm."""
-    kinds, last = list(MARROW_COLOURS), float(shares["month"].max())
-    scale = dict(domain=kinds, range=list(MARROW_COLOURS.values()))
-    share = alt.Y(
-        "share:Q",
-        title="mean % of stem cells",
-        stack="zero",
-        axis=dict(format="%", tickCount=5),
-        scale=dict(domain=[0, 1]),
-    )
-    tips = [alt.Tooltip("kind:N"), alt.Tooltip("month:Q"), alt.Tooltip("share:Q", format=".1%")]
-    kind = alt.Color("kind:N", scale=scale, legend=dict(symbolType="square", symbolStrokeWidth=0))
-    panels = []
-    for arm in arms:
-        rows = shares[shares["arm"] == arm]
-        area = alt.Chart(rows.assign(order=rows["kind"].map(kinds.index))).mark_area(
-            stroke="white", strokeWidth=0.8
-        )
-        area = area.encode(months_axis(last), share, kind, alt.Order("order:Q"), lit(1), tooltip=tips)
-        panels.append(area.properties(title=arm))
-    return grid(panels, 4, 150)
+    panels = {arm: shares[shares["arm"] == arm] for arm in arms}
+    return stacked_shares(panels, MARROW_COLOURS, "mean % of stem cells")

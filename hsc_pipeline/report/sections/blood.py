@@ -9,11 +9,17 @@ from hsc_pipeline.report.page import Figure, Section, Text
 from hsc_pipeline.report.results import Results
 from hsc_pipeline.report.wording import counted, listed, number
 
+WAVES = ("neutrophil", "b_cell", "nk_cell", "cd4_t")
+
 
 def blood(results: Results) -> Section:
     """Return the section on blood."""
     counts = measures.thinned(results.tables["counts"])
-    blocks = [_counts_figure(results, counts), _copies_figure(results, counts)]
+    blocks = [
+        _counts_figure(results, counts),
+        _copies_figure(results, counts),
+        _waves_figure(results, counts),
+    ]
     readouts = measures.thinned(results.tables["readouts"])
     if len(readouts):
         blocks.append(_readouts_figure(results, readouts))
@@ -64,12 +70,30 @@ def _copies_figure(results: Results, counts: pd.DataFrame) -> Figure:
     )
 
 
+def _waves_figure(results: Results, counts: pd.DataFrame) -> Figure:
+    arm = results.arms[0]
+    shown = counts[(counts["arm"] == arm) & counts["lineage"].isin(WAVES)]
+    caption = (
+        f"Where the cells in blood come from, mean of {counted(results.drawn, 'patient')} of {arm}. "
+        "Short-lived infused progenitors make the first wave and are gone within months; long-term stem "
+        "cells take over; lymphocytes of the first wave outlive it. Axis of time: square root."
+    )
+    return Figure(
+        "waves",
+        "The waves of blood formation",
+        caption,
+        "Stacked areas of the origin of neutrophils, B cells, NK cells and T cells over months.",
+        figures.waves(measures.waves(shown).replace({"lineage": measures.SHORT})),
+    )
+
+
 def _readouts_figure(results: Results, readouts: pd.DataFrame) -> Figure:
     named = readouts.assign(readout=readouts["readout"].str.replace("_", " "))
     band = measures.bands(named.dropna(subset="value"), "value", ("readout", "unit", "arm", "month"))
     lines = named.drop_duplicates(["arm", "readout"])
     lines = lines[["readout", "normal", "untreated"]].melt("readout", var_name="who").dropna()
     lines = lines.groupby(["readout", "who"], sort=False)["value"].median().reset_index()
+    lines = lines.drop_duplicates(["readout", "value"])  # where the disease spares it, health says it all
     caption = (
         f"What the clinic follows in this disease. Median and 5th to 95th centile of "
         f"{counted(results.drawn, 'patient')} an arm. Dashed: the value in health, and without treatment. "
