@@ -67,7 +67,7 @@ def p_of_drawn(results, expected, kind):
     ],
 )
 def test_the_expected_shares_are_the_law_of_those_drawn(study, kind, disease, name, off):
-    """Chi-square over six patients; fails for a law that takes each product for better than it is, by `off`."""
+    """Chi-square over six patients; fails for a law that takes each product for `off` times as good."""
     results = results_of(study, name, disease)
     assert p_of_drawn(results, LAW[kind](results, "trial"), kind) > LEAST_P
     products = results.tables["products"]
