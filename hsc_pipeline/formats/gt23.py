@@ -1,0 +1,176 @@
+"""Integration sites of INSPIIRED, gt23 and AAVengeR: long tables with a layout of their own."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from hsc_pipeline.errors import UserError
+from hsc_pipeline.formats.assemble import Options
+from hsc_pipeline.formats.files import whole, write_table
+from hsc_pipeline.formats.long import Layout, read_layout
+from hsc_pipeline.formats.names import DAYS_PER_MONTH, place
+from hsc_pipeline.formats.sheets import check_names, month_cell, write_samples
+from hsc_pipeline.formats.tables import Observations
+
+SITES_FILE, SAMPLES_FILE = "intSites.csv", "sampleData.csv"
+GT23 = Layout("posid", {"fragments": "estAbund", "reads": "reads"}, {"gene": "nearestFeature"})
+AAVENGER = Layout(
+    "posid",
+    {"fragments": "sonicLengths", "barcodes": "rUMIs", "reads": "reads"},
+    {"gene": "nearestGene"},
+)
+_SHEET = {
+    "sample": "SpecimenAccNum",
+    "trial": "Trial",
+    "marker": "CellType",
+    "subject": "Patient",
+    "dna_ng": "ngDNA",
+    "vcn": "VCN",
+}
+GENOME = "hg38"
+
+
+def read(path: Path, options: Options) -> Observations:
+    """Read gt23's ``intSites.csv``, or a folder with it and ``sampleData.csv``."""
+    if path.is_dir():
+        beside = path / SAMPLES_FILE
+        options = replace(options, metadata=options.metadata or (beside if beside.is_file() else None))
+        path = path / SITES_FILE
+    return _read(path, GT23, ("posid",), options)
+
+
+def read_aavenger(path: Path, options: Options) -> Observations:
+    """Read AAVengeR's ``sites.tsv.gz``; months and cells come from a table of samples, if any."""
+    return _read(path, AAVENGER, ("subject", "sample", "posid"), options)
+
+
+def _read(path: Path, layout: Layout, needed: Sequence[str], options: Options) -> Observations:
+    head = options.header(path)
+    head.need(needed, "a table of sites")
+    counts = {assay: column for assay, column in layout.counts.items() if column in head.names}
+    places = {name: column for name, column in layout.place.items() if column in head.names}
+    return read_layout(head, Layout(layout.clone, counts, places), options)
+
+
+def write(observations: Sequence[Observations], folder: Path) -> list[Path]:
+    """Write ``intSites.csv`` and ``sampleData.csv``, fragments and reads side by side."""
+    one = observations[0]
+    check_names(one.samples)
+    by_assay = {observed.assay: observed.clones for observed in observations}
+    foreign = by_assay.keys() - GT23.counts.keys()
+    if foreign:
+        raise UserError(f"gt23 holds fragments and reads, not {min(foreign)}")
+    for clones in by_assay.values():
+        check_sites(clones, "gt23")
+    table = _joined(by_assay)
+    sites = _site_columns(table, one.samples)
+    write_table(folder / SITES_FILE, sites)
+    write_samples(folder / SAMPLES_FILE, one.samples, _SHEET, _times)
+    return [folder / SITES_FILE, folder / SAMPLES_FILE]
+
+
+def check_sites(clones: pa.Table, name: str, exact: bool = False) -> None:
+    """Fail on a clone without a site, or whose name is not that of its site.
+
+    Parameters
+    ----------
+    clones : pyarrow.Table
+        `CLONES`.
+    name : str
+        Of the format, for the sentence.
+    exact : bool
+        Whether the name must be the plain posid, without a group of leader sequences.
+    """
+    columns = ["clone", "chromosome", "position", "strand"]
+    sites = clones.select(columns).group_by(columns, use_threads=False).aggregate([])
+    for row in sites.to_pylist():
+        site = place(row["clone"])
+        if not row["chromosome"]:
+            raise UserError(f"{name} holds integration sites; clone {row['clone']!r} has none")
+        stated = (row["chromosome"], row["position"], row["strand"])
+        if (
+            site != stated
+            or not row["clone"].startswith("chr")
+            or (exact and "." in row["clone"].split("+")[-1])
+        ):
+            raise UserError(
+                f"{name} names a clone by its site, such as chr10-103758677, so {row['clone']!r} would "
+                "be lost"
+            )
+
+
+def _joined(by_assay: dict[str, pa.Table]) -> pa.Table:
+    """Return one row a sample and clone, with a column of each assay."""
+    parts = [
+        pa.table(
+            {
+                "sample": clones["sample"].cast(pa.string()),
+                "clone": clones["clone"].cast(pa.string()),
+                "gene": clones["gene"].cast(pa.string()),
+                assay: whole(clones["count"]),
+            }
+        )
+        for assay, clones in by_assay.items()
+    ]
+    table = parts[0]
+    for part in parts[1:]:
+        table = table.join(part, ["sample", "clone", "gene"], join_type="full outer", use_threads=False)
+    return table
+
+
+def _site_columns(table: pa.Table, samples: pa.Table) -> pa.Table:
+    """Return the columns of gt23 that follow from site, sample and counts, in its order."""
+    order = {name: at for at, name in enumerate(samples["sample"].to_pylist())}
+    index = pa.array([order[name] for name in table["sample"].to_pylist()], pa.int64())
+    table = table.append_column("index", index).sort_by([("index", "ascending"), ("clone", "ascending")])
+    of = samples.take(table["index"])
+    sites = [place(name) for name in table["clone"].to_pylist()]
+    position = pa.array([site[1] for site in sites], pa.int64())
+    empty = pa.nulls(table.num_rows, pa.float64())
+    fragments = table["fragments"] if "fragments" in table.column_names else empty
+    total = (
+        table.group_by("index", use_threads=False).aggregate([("fragments", "sum")])
+        if fragments is not empty
+        else None
+    )
+    month = of["month"]
+    return pa.table(
+        {
+            "seqnames": pa.array([f"chr{site[0]}" for site in sites], pa.string()),
+            "start": position,
+            "end": position,
+            "width": pa.array([1] * len(sites), pa.int64()),
+            "strand": pa.array([site[2] for site in sites], pa.string()),
+            "refGenome": pa.array([GENOME] * len(sites), pa.string()),
+            "reads": table["reads"] if "reads" in table.column_names else empty,
+            "patient": of["subject"],
+            "GTSP": table["sample"],
+            "cellType": of["marker"],
+            "timePoint": pa.array([_code(value) for value in month.to_pylist()], pa.string()),
+            "timePointDays": whole(pc.multiply(month, DAYS_PER_MONTH)),
+            "timePointMonths": whole(month),
+            "posid": table["clone"],
+            "estAbund": fragments,
+            "relAbund": empty if total is None else _share(table, total),
+            "nearestFeature": table["gene"],
+        }
+    )
+
+
+def _share(table: pa.Table, total: pa.Table) -> pa.Array:
+    """Return the percentage of each row's sample."""
+    sums = dict(zip(total["index"].to_pylist(), total["fragments_sum"].to_pylist(), strict=True))
+    all_ = pa.array([sums[at] for at in table["index"].to_pylist()], pa.float64())
+    return pc.divide(pc.multiply(table["fragments"].cast(pa.float64()), 100.0), all_)
+
+
+def _code(month: float | None) -> str:
+    return "" if month is None else f"M{month_cell(month)}"
+
+
+def _times(month: float | None) -> dict[str, str]:
+    days = "" if month is None else repr(round(month * DAYS_PER_MONTH, 4))
+    return {"DaysPostTrtmnt": days, "Timepoint": _code(month)}
