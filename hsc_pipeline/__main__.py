@@ -38,6 +38,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     catalogue.set_defaults(run=_catalogue)
 
+    export = commands.add_parser("export", help="write a study as files of the field, with the truth")
+    export.add_argument("study", help="results/<study>")
+    export.add_argument("--format", required=True, help="isanalytics, gt23, barcodetrackr or long")
+    export.add_argument("--out", required=True, metavar="FOLDER", help="a new folder")
+    export.add_argument("--arms", nargs="+", default=(), metavar="ARM", help="some arms only")
+    export.add_argument("--patients", type=int, metavar="N", help="the first N patients of each arm only")
+    export.set_defaults(run=_export)
+
     options = parser.parse_args(arguments)
     try:
         return options.run(options)
@@ -77,6 +85,14 @@ def _catalogue(options: argparse.Namespace) -> int:
         print(overview() if options.name is None else describe(options.name), flush=True)
     except BrokenPipeError:  # the reader, such as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+def _export(options: argparse.Namespace) -> int:
+    from hsc_pipeline.formats.export import export
+
+    made = export(options.study, options.format, options.out, arms=options.arms, patients=options.patients)
+    print("\n".join(str(path) for path in made))
     return 0
 
 

@@ -8,6 +8,7 @@ from hsc_pipeline.formats import airr, barcodetrackr, gt23, isanalytics, long
 from hsc_pipeline.formats.assemble import Options, combine
 from hsc_pipeline.formats.clinical import read_clinical, read_colonies
 from hsc_pipeline.formats.detect import detect
+from hsc_pipeline.formats.files import whole_folder
 from hsc_pipeline.formats.names import Lineages
 from hsc_pipeline.formats.tables import ASSAYS, CLINICAL, CLONES, COLONIES, SAMPLES, Observations
 
@@ -149,4 +150,6 @@ def write(observations: Observations | Sequence[Observations], folder: str | Pat
         raise UserError("write: several observations must be different assays of the same samples")
     if len(several) > 1 and format not in ("isanalytics", "gt23"):
         raise UserError(f"{format} holds one assay; write {' and '.join(assays)} one by one")
-    return WRITERS[format](several, Path(folder))
+    folder = Path(folder)
+    with whole_folder(folder) as aside:
+        return [folder / path.relative_to(aside) for path in WRITERS[format](several, aside)]

@@ -9,7 +9,7 @@ from hsc_pipeline.formats.files import Header, header, lines
 from hsc_pipeline.formats.names import numeric, plain
 
 _FOLDERS = {
-    "gt23": gt23.SITES_FILE,
+    "gt23": f"{gt23.SITES_FILE.removesuffix('.gz')}*",
     "long": long.CLONES_FILE,
     "airr": airr.REARRANGEMENTS_FILE,
     "barcodetrackr": f"*{barcodetrackr.COUNTS}",

@@ -3,6 +3,9 @@
 import csv
 import gzip
 import io
+import os
+import re
+import shutil
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -99,7 +102,7 @@ def header(path: str | Path) -> Header:
     text = _text(path, first, "utf-8-sig").rstrip("\r\n")
     if not text.strip():
         raise UserError(f"{path}: the first line is empty; it must name the columns")
-    delimiter = max("\t,;", key=text.count)
+    delimiter = _delimiter_of(path, text)
     names = _cells(path, text, delimiter)
     if len(names) > MOST_COLUMNS:
         raise UserError(f"{path}: {len(names):,} columns; at most {MOST_COLUMNS:,} are read")
@@ -108,6 +111,15 @@ def header(path: str | Path) -> Header:
     names = (["", *names]) if nameless else names
     _refuse_repeats(path, names)
     return Header(path, tuple(names), delimiter, nameless)
+
+
+def _delimiter_of(path: Path, text: str) -> str:
+    """Return what separates names: as the ending of the file says, else what stands most often."""
+    text = re.sub(r'"[^"]*"', "", text)
+    if ".tsv" in path.suffixes and "\t" in text:
+        return "\t"
+    allowed = ",;" if ".csv" in path.suffixes and re.search("[,;]", text) else "\t,;"
+    return max(allowed, key=text.count)
 
 
 def _text(path: Path, line: bytes, encoding: str, errors: str = "strict") -> str:
@@ -307,6 +319,20 @@ def write_sheet(path: Path, names: Sequence[str], rows: Sequence[Mapping[str, st
     writer.writerows(rows)
     with replacing(path) as aside:
         aside.write_text(text.getvalue(), encoding="utf-8")
+
+
+@contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """Give a folder to write into, whose files take their place in `folder` only once all are there."""
+    aside = folder.with_name(f".{folder.name}.part-{os.getpid()}")
+    try:
+        yield aside
+        for path in sorted(path for path in aside.rglob("*") if path.is_file()):
+            target = folder / path.relative_to(aside)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(path, target)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 def write_table(path: Path, blocks: pa.Table | Iterable[pa.Table]) -> None:

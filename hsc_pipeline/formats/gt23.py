@@ -11,11 +11,11 @@ from hsc_pipeline.errors import UserError
 from hsc_pipeline.formats.assemble import Options
 from hsc_pipeline.formats.files import whole, write_table
 from hsc_pipeline.formats.long import Layout, read_layout
-from hsc_pipeline.formats.names import DAYS_PER_MONTH, place
+from hsc_pipeline.formats.names import DAYS_PER_MONTH, place, posid
 from hsc_pipeline.formats.sheets import check_names, month_cell, write_samples
 from hsc_pipeline.formats.tables import Observations
 
-SITES_FILE, SAMPLES_FILE = "intSites.csv", "sampleData.csv"
+SITES_FILE, SAMPLES_FILE = "intSites.csv.gz", "sampleData.csv"
 GT23 = Layout("posid", {"fragments": "estAbund", "reads": "reads"}, {"gene": "nearestFeature"})
 AAVENGER = Layout(
     "posid",
@@ -31,14 +31,35 @@ _SHEET = {
     "vcn": "VCN",
 }
 GENOME = "hg38"
+# The columns that are written, in gt23's order; of the assays, those that there are.
+_ORDER = (
+    "seqnames",
+    "start",
+    "end",
+    "width",
+    "strand",
+    "refGenome",
+    "reads",
+    "patient",
+    "GTSP",
+    "cellType",
+    "timePoint",
+    "timePointDays",
+    "timePointMonths",
+    "posid",
+    "estAbund",
+    "relAbund",
+    "nearestFeature",
+)
 
 
 def read(path: Path, options: Options) -> Observations:
-    """Read gt23's ``intSites.csv``, or a folder with it and ``sampleData.csv``."""
+    """Read gt23's ``intSites.csv``, plain or gz, or a folder with it and ``sampleData.csv``."""
     if path.is_dir():
         beside = path / SAMPLES_FILE
         options = replace(options, metadata=options.metadata or (beside if beside.is_file() else None))
-        path = path / SITES_FILE
+        plain = path / SITES_FILE.removesuffix(".gz")
+        path = plain if plain.is_file() else path / SITES_FILE
     return _read(path, GT23, ("posid",), options)
 
 
@@ -56,7 +77,7 @@ def _read(path: Path, layout: Layout, needed: Sequence[str], options: Options) -
 
 
 def write(observations: Sequence[Observations], folder: Path) -> list[Path]:
-    """Write ``intSites.csv`` and ``sampleData.csv``, fragments and reads side by side."""
+    """Write ``intSites.csv.gz`` and ``sampleData.csv``, fragments and reads side by side."""
     one = observations[0]
     check_names(one.samples)
     by_assay = {observed.assay: observed.clones for observed in observations}
@@ -91,11 +112,8 @@ def check_sites(clones: pa.Table, name: str, exact: bool = False) -> None:
         if not row["chromosome"]:
             raise UserError(f"{name} holds integration sites; clone {row['clone']!r} has none")
         stated = (row["chromosome"], row["position"], row["strand"])
-        if (
-            site != stated
-            or not row["clone"].startswith("chr")
-            or (exact and "." in row["clone"].split("+")[-1])
-        ):
+        plain = posid(*stated)
+        if site != stated or not row["clone"].startswith(plain) or (exact and row["clone"] != plain):
             raise UserError(
                 f"{name} names a clone by its site, such as chr10-103758677, so {row['clone']!r} would "
                 "be lost"
@@ -117,6 +135,9 @@ def _joined(by_assay: dict[str, pa.Table]) -> pa.Table:
     ]
     table = parts[0]
     for part in parts[1:]:
+        if all(table[name].equals(part[name]) for name in ("sample", "clone", "gene")):
+            table = table.append_column(part.column_names[3], part.column(3))
+            continue
         table = table.join(part, ["sample", "clone", "gene"], join_type="full outer", use_threads=False)
     return table
 
@@ -129,42 +150,37 @@ def _site_columns(table: pa.Table, samples: pa.Table) -> pa.Table:
     of = samples.take(table["index"])
     sites = [place(name) for name in table["clone"].to_pylist()]
     position = pa.array([site[1] for site in sites], pa.int64())
-    empty = pa.nulls(table.num_rows, pa.float64())
-    fragments = table["fragments"] if "fragments" in table.column_names else empty
-    total = (
-        table.group_by("index", use_threads=False).aggregate([("fragments", "sum")])
-        if fragments is not empty
-        else None
-    )
     month = of["month"]
-    return pa.table(
-        {
-            "seqnames": pa.array([f"chr{site[0]}" for site in sites], pa.string()),
-            "start": position,
-            "end": position,
-            "width": pa.array([1] * len(sites), pa.int64()),
-            "strand": pa.array([site[2] for site in sites], pa.string()),
-            "refGenome": pa.array([GENOME] * len(sites), pa.string()),
-            "reads": table["reads"] if "reads" in table.column_names else empty,
-            "patient": of["subject"],
-            "GTSP": table["sample"],
-            "cellType": of["marker"],
-            "timePoint": pa.array([_code(value) for value in month.to_pylist()], pa.string()),
-            "timePointDays": whole(pc.multiply(month, DAYS_PER_MONTH)),
-            "timePointMonths": whole(month),
-            "posid": table["clone"],
-            "estAbund": fragments,
-            "relAbund": empty if total is None else _share(table, total),
-            "nearestFeature": table["gene"],
-        }
-    )
+    rows = table.num_rows
+    columns = {
+        "seqnames": pa.array([f"chr{site[0]}" for site in sites], pa.string()),
+        "start": position,
+        "end": position,
+        "width": pa.array([1] * rows, pa.int64()),
+        "strand": pa.array([site[2] for site in sites], pa.string()),
+        "refGenome": pa.array([GENOME] * rows, pa.string()),
+        "patient": of["subject"],
+        "GTSP": table["sample"],
+        "cellType": of["marker"],
+        "timePoint": pa.array([_code(value) for value in month.to_pylist()], pa.string()),
+        "timePointDays": whole(pc.multiply(month, DAYS_PER_MONTH)),
+        "timePointMonths": whole(month),
+        "posid": table["clone"],
+        "nearestFeature": table["gene"],
+    }
+    if "reads" in table.column_names:
+        columns["reads"] = table["reads"]
+    if "fragments" in table.column_names:
+        columns |= {"estAbund": table["fragments"], "relAbund": _share(table)}
+    return pa.table({name: columns[name] for name in _ORDER if name in columns})
 
 
-def _share(table: pa.Table, total: pa.Table) -> pa.Array:
-    """Return the percentage of each row's sample."""
+def _share(table: pa.Table) -> pa.Array:
+    """Return the percentage of its sample that each row is."""
+    total = table.group_by("index", use_threads=False).aggregate([("fragments", "sum")])
     sums = dict(zip(total["index"].to_pylist(), total["fragments_sum"].to_pylist(), strict=True))
-    all_ = pa.array([sums[at] for at in table["index"].to_pylist()], pa.float64())
-    return pc.divide(pc.multiply(table["fragments"].cast(pa.float64()), 100.0), all_)
+    whole_sample = pa.array([sums[at] for at in table["index"].to_pylist()], pa.float64())
+    return pc.divide(pc.multiply(table["fragments"].cast(pa.float64()), 100.0), whole_sample)
 
 
 def _code(month: float | None) -> str:

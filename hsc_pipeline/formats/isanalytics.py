@@ -101,9 +101,9 @@ def find_matrices(root: Path) -> dict[str, list[Path]]:
     for number, file in enumerate(sorted(root.rglob("*_matrix*.tsv*"))):
         if number == MOST_FILES:
             raise UserError(f"{root}: more than {MOST_FILES:,} matrices, the limit")
-        match = re.fullmatch(r"(.*?)_?(\w+)_matrix((?:\.\w+)*?)\.tsv(?:\.gz)?", file.name)
-        if match and (quantification := _quantification(match[2])):
-            found.setdefault((quantification, file.parent, match[1]), {})[match[3]] = file
+        match = re.fullmatch(r"(.+_matrix)((?:\.\w+)*?)\.tsv(?:\.gz)?", file.name)
+        if match and (quantification := _quantification(match[1])):
+            found.setdefault((quantification, file.parent, match[1]), {})[match[2]] = file
     if not found:
         raise UserError(f"{root}: no file below it is called such as *_seqCount_matrix.tsv.gz")
     by_assay: dict[str, list[Path]] = {}
@@ -267,6 +267,8 @@ def write(observations: Sequence[Observations], folder: Path) -> list[Path]:
     quantification["cells"] = "cellCount"
     samples = observations[0].samples
     check_names(samples)
+    if taken := set(DESCRIBES) & set(samples["sample"].to_pylist()):
+        raise UserError(f"isanalytics: a sample cannot be called {min(taken)}, a column of every matrix")
     pools = _pools(samples)
     made = []
     for observed in observations:

@@ -195,6 +195,8 @@ def check_names(samples: pa.Table) -> None:
     for name in ("sample", "subject", "tissue", "lineage", "marker", "replicate", "trial"):
         for value in samples[name].unique().to_pylist():
             _check_name(value, name)
+            if not value and name in ("sample", "subject"):
+                raise UserError(f"a {name} has no name and cannot be written")
     for row in samples["other"].to_pylist():
         for key, value in row:
             if not key or key in SAMPLES.columns or not value:
