@@ -109,9 +109,10 @@ def read_layout(head: Header, layout: Layout, options: Options) -> Observations:
     else:
         chosen = chosen[index] if len(samples) else np.zeros(0, bool)
     rows = _rows(table, head, layout, column, samples, index, chosen, assay, options)
+    several = len(layout.counts) > 1 or "assay" in keys
     if reads:
         rows = _refuse_repeated_reads(rows, table[reads].to_numpy(), column, reads, options)
-    return assemble([_wanted(rows, options, len(layout.counts) > 1)], assay, head.path, options)
+    return assemble([_wanted(rows, options, several)], assay, head.path, options)
 
 
 def _needed(head: Header, counts: Mapping[str, str], options: Options) -> list[str]:
