@@ -15,7 +15,7 @@ from hsc_pipeline.formats.long import places_of_names
 from hsc_pipeline.formats.names import plain
 from hsc_pipeline.formats.sheets import check_names, month_cell, read_samples, write_samples
 from hsc_pipeline.formats.tables import ASSAYS, NAME, Observations
-from hsc_pipeline.formats.wide import blocks, read_matrix, sample_index
+from hsc_pipeline.formats.wide import blocks, read_matrix, rows_of_groups, sample_index
 
 COUNTS, METADATA, SITES = "counts.tsv.gz", "metadata.tsv", "sites.tsv"
 _SHEET = {"sample": "SAMPLENAME", "subject": "subject", "marker": "celltype", "tissue": "tissue"}
@@ -138,15 +138,21 @@ def write(observations: Sequence[Observations], folder: Path) -> list[Path]:
         groups.setdefault(safe(subject), []).append(at)
     index = sample_index(observed)
     made: list[Path] = []
-    for name, members in groups.items():
-        made += _write_subject(folder, name, observed, np.array(members), index)
+    for (name, members), rows in zip(
+        groups.items(), rows_of_groups(index, list(groups.values())), strict=True
+    ):
+        made += _write_subject(folder, name, observed, np.array(members), rows, index)
     return made
 
 
 def _write_subject(
-    folder: Path, name: str, observed: Observations, members: np.ndarray, index: np.ndarray
+    folder: Path,
+    name: str,
+    observed: Observations,
+    members: np.ndarray,
+    mine: np.ndarray,
+    index: np.ndarray,
 ) -> list[Path]:
-    mine = np.flatnonzero(np.isin(index, members))
     clones, samples = observed.clones.take(pa.array(mine)), observed.samples.take(pa.array(members))
     known = pa.table(
         {n: clones[n].cast(pa.string()) if n != "position" else clones[n] for n in ("clone", *PLACE)}

@@ -106,7 +106,9 @@ def _keep(made: dict, row: Mapping, key: tuple[str, ...], where: Spot) -> None:
     """Add a row by its key, unless that is there."""
     name = tuple(row[column] for column in key)
     if name in made:
-        said = ", ".join(f"{part:g}" if isinstance(part, float) else str(part) for part in name if part not in ("", None))
+        said = ", ".join(
+            f"{part:g}" if isinstance(part, float) else str(part) for part in name if part not in ("", None)
+        )
         raise UserError(f"{where}: {said} stands twice")
     made[name] = row
 

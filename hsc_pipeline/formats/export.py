@@ -1,6 +1,7 @@
 """A simulated study as the field's files, with the truth beside them, to try other tools on."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +11,11 @@ import pyarrow.parquet as pq
 
 from hsc_pipeline.errors import UserError, suggest
 from hsc_pipeline.formats import WRITERS, write
-from hsc_pipeline.formats.assemble import PLACE, sample_table
-from hsc_pipeline.formats.files import whole_folder, write_table
+from hsc_pipeline.formats.assemble import PLACE, Options, Rows, assemble
+from hsc_pipeline.formats.files import Header, whole_folder, write_table
 from hsc_pipeline.formats.names import Lineages, posid, posids
 from hsc_pipeline.formats.sheets import month_cell
-from hsc_pipeline.formats.tables import CLONES, NAME, Observations
+from hsc_pipeline.formats.tables import NAME, Observations
 
 # What each simulated sort would be called by its marker.
 MARKERS = {"neutrophil": "CD15", "monocyte": "CD14", "b_cell": "CD19", "nk_cell": "CD56", "t_cell": "CD3"}
@@ -128,94 +129,85 @@ def export_tables(arms: Mapping[str, Tables], study: str, format: str, folder: P
     return [*made, folder / TRUTH_FILE, folder / SAMPLES_FILE]
 
 
-def subject_names(arm: str, patients: pa.ChunkedArray) -> pa.Array:
-    """Return subjects that are unique across arms, such as ``trial_P0007``."""
-    names = {number: f"{arm}_P{number:04d}" for number in pc.unique(patients).to_pylist()}
-    return pa.array([names[number] for number in patients.to_pylist()], pa.string())
-
-
-def _sample_names(study: str, subjects: pa.Array, table: pa.Table) -> pa.Array:
-    """Return names such as ``was_trial_P0007_PB_CD15_M12``."""
-    keys = zip(*(table[name].to_pylist() for name in ("lineage", "month")), strict=True)
-    parts = {key: f"{TISSUE}_{MARKERS.get(key[0], key[0])}_M{month_cell(key[1])}" for key in set(keys)}
-    rows = zip(subjects.to_pylist(), table["lineage"].to_pylist(), table["month"].to_pylist(), strict=True)
-    return pa.array([f"{study}_{subject}_{parts[lineage, month]}" for subject, lineage, month in rows])
-
-
 def observe(arms: Mapping[str, Tables], study: str) -> tuple[Observations, Observations]:
     """Return what the laboratory saw of all arms: by fragments and by reads, the same samples.
 
     Samples in which nothing was found are left out, as no laboratory hands over a file of them; they
     stand in the truth of samples.
     """
-    rows, sites = [], []
-    for arm, tables in arms.items():
-        found = tables["integration_sites"]
-        subjects = subject_names(arm, found["patient"])
-        sites.append(_sites(found, subjects, _sample_names(study, subjects, found)))
-        rows += _samples(tables["samples"], arm, study)
-    table = pa.concat_tables(sites)
-    if not table.num_rows:
+    if not any(tables["integration_sites"].num_rows for tables in arms.values()):
         raise UserError(
             f"{study}: no integration site was found in any sample; only vectors that insert leave any"
         )
-    seen = set(pc.unique(table["sample"]).to_pylist())
-    rows = [row for row in rows if row["sample"] in seen]
-    samples = sample_table(rows)
-    at = pc.index_in(table["sample"], samples["sample"].combine_chunks())
-    of = samples.take(at)
-    columns = {
-        name: of[name].combine_chunks().dictionary_encode() for name in ("subject", "tissue", "lineage")
-    }
-    columns |= {"month": of["month"], "position": table["position"]}
-    columns |= {
-        name: table[name].dictionary_encode() for name in ("sample", "clone", "chromosome", "strand", "gene")
-    }
-    both = []
-    for assay in ("fragments", "reads"):
-        made = {**columns, "count": table[assay].cast(pa.float64())}
-        arrays = [_as(made[field.name], field.type) for field in CLONES.schema]
-        both.append(
-            Observations(CLONES.check(pa.Table.from_arrays(arrays, schema=CLONES.schema)), samples, assay)
-        )
-    return both[0], both[1]
-
-
-def _as(column: pa.Array | pa.ChunkedArray, type_: pa.DataType) -> pa.Array:
-    if isinstance(column, pa.ChunkedArray):
-        column = column.unify_dictionaries().combine_chunks()
-    return column.cast(type_) if column.type != NAME else column
-
-
-def _sites(found: pa.Table, subjects: pa.Array, samples: pa.Array) -> pa.Table:
-    """Return fragments and reads by sample and site; two clones at one site are one to a laboratory."""
-    at = {name: found[name] for name in PLACE}
-    table = pa.table(
-        {
-            "sample": samples,
-            "clone": posids(at["chromosome"], at["position"], at["strand"]),
-            **{
-                name: column.cast(pa.int64()) if name == "position" else column for name, column in at.items()
-            },
-            "fragments": found["fragments"],
-            "reads": found["reads"],
-        }
+    parts = [_seen(tables, arm, study) for arm, tables in arms.items()]
+    options = Options(empty="drop")
+    fragments, reads = (
+        assemble([both[at] for both in parts], assay, Path(study), options)
+        for at, assay in enumerate(("fragments", "reads"))
     )
-    key = ["sample", "clone", "chromosome", "position", "strand"]
-    sums = [("gene", "min"), ("fragments", "sum"), ("reads", "sum")]
-    summed = table.group_by(key, use_threads=False).aggregate(sums)
-    return summed.rename_columns([*key, "gene", "fragments", "reads"])
+    return fragments, reads
+
+
+def _seen(tables: Tables, arm: str, study: str) -> tuple[Rows, Rows]:
+    """Return fragments and reads by sample and site; two clones at one site are one to a laboratory."""
+    found = tables["integration_sites"]
+    index = _sample_index(tables["samples"], found)
+    chromosome, position, strand, gene = (found[name].combine_chunks() for name in PLACE)
+    clone = posids(chromosome, position, strand).dictionary_encode().cast(NAME)
+    key = index * len(clone.dictionary) + clone.indices.to_numpy()
+    _, first, inverse = np.unique(key, return_index=True, return_inverse=True)
+    at = pa.array(first)
+    rows = Rows(
+        samples=list(_samples(tables["samples"], arm, study)),
+        sample=index[first],
+        clone=clone.take(at),
+        count=np.bincount(inverse, weights=found["fragments"].to_numpy()),
+        place={
+            "chromosome": chromosome.take(at),
+            "position": position.take(at),
+            "strand": strand.take(at),
+            "gene": gene.take(at),
+        },
+        head=Header(Path(arm), (), "\t"),
+        row=first,
+    )
+    return rows, replace(rows, count=np.bincount(inverse, weights=found["reads"].to_numpy()))
+
+
+def _sample_index(samples: pa.Table, found: pa.Table) -> np.ndarray:
+    """Return the row in the table of samples of each row of sites."""
+    number: np.ndarray = np.zeros(found.num_rows, np.int64)
+    of_sample = np.zeros(samples.num_rows, np.int64)
+    for name in ("patient", "month", "lineage"):
+        values = samples[name].unique()
+        number = number * len(values) + pc.index_in(found[name], values).to_numpy()
+        of_sample = of_sample * len(values) + pc.index_in(samples[name], values).to_numpy()
+    order = np.argsort(of_sample)
+    return order[np.searchsorted(of_sample[order], number)]
+
+
+def subject_name(arm: str, patient: int) -> str:
+    """Return a subject that is unique across arms, such as ``trial_P0007``."""
+    return f"{arm}_P{patient:04d}"
+
+
+def _marker(lineage: str) -> str:
+    return MARKERS.get(lineage, lineage)
+
+
+def _sample_name(study: str, arm: str, row: Mapping) -> str:
+    """Return a name such as ``was_trial_P0007_PB_CD15_M12``."""
+    subject = subject_name(arm, row["patient"])
+    return f"{study}_{subject}_{TISSUE}_{_marker(row['lineage'])}_M{month_cell(row['month'])}"
 
 
 def _samples(table: pa.Table, arm: str, study: str) -> Iterator[dict]:
     """Yield rows of the samples of an arm as a laboratory would list them."""
-    subjects = subject_names(arm, table["patient"])
-    names = _sample_names(study, subjects, table).to_pylist()
     known = Lineages()
-    for name, subject, row in zip(names, subjects.to_pylist(), table.to_pylist(), strict=True):
-        marker = MARKERS.get(row["lineage"], row["lineage"])
+    for row in table.to_pylist():
+        subject, marker = subject_name(arm, row["patient"]), _marker(row["lineage"])
         yield {
-            "sample": name,
+            "sample": _sample_name(study, arm, row),
             "subject": subject,
             "month": row["month"],
             "tissue": TISSUE,
@@ -233,7 +225,7 @@ def _samples(table: pa.Table, arm: str, study: str) -> Iterator[dict]:
 
 
 def truth(arms: Mapping[str, Tables]) -> Iterator[pa.Table]:
-    """Yield, arm by arm, the true clones that lived or were seen: a row an insertion.
+    """Yield, patient by patient, the true clones that lived or were seen: a row an insertion.
 
     Columns: ``arm, patient, subject``; ``true_clone``, its number in the study; ``site`` within it;
     ``clone``, what the files call the insertion, empty if there is none; ``origin`` (stem_cell,
@@ -245,10 +237,21 @@ def truth(arms: Mapping[str, Tables]) -> Iterator[pa.Table]:
     visits = {month for tables in arms.values() for month in tables["marrow"]["month"].to_pylist()}
     months = sorted(visits - {0.0})  # clones are first counted at the first visit
     for arm, tables in arms.items():
-        yield _truth_of_arm(arm, tables, months)
+        for patient in pc.unique(tables["marrow"]["patient"]).to_pylist():
+            yield _truth_of_patient(arm, _rows_of(tables, patient), months)
 
 
-def _truth_of_arm(arm: str, tables: Tables, months: Sequence[float]) -> pa.Table:
+def _rows_of(tables: Tables, patient: int) -> Tables:
+    """Return one patient's rows; those of a patient stand together, patients in order."""
+    found = {}
+    for name in (*READS["product"], *READS["engraftment"], "integration_sites"):
+        numbers = tables[name]["patient"].to_numpy()
+        low, high = np.searchsorted(numbers, [patient, patient + 1])
+        found[name] = tables[name].slice(low, high - low)
+    return found
+
+
+def _truth_of_patient(arm: str, tables: Tables, months: Sequence[float]) -> pa.Table:
     import pandas as pd
 
     frames = {name: tables[name].to_pandas() for name in ("clones", "sites", "clone_sizes", "driver_clones")}
@@ -257,8 +260,8 @@ def _truth_of_arm(arm: str, tables: Tables, months: Sequence[float]) -> pa.Table
     stem = _stem_cells(frames, seen, months)
     others = seen[seen["origin"] != "stem_cell"]
     frame = pd.concat([stem, others], ignore_index=True).sort_values(_INSERTION, kind="stable")
-    subject = subject_names(arm, pa.chunked_array([pa.array(frame["patient"])]))
-    frame = frame.assign(arm=arm, subject=subject.to_pandas().to_numpy(), found=frame["found"].eq(True))
+    subjects = [subject_name(arm, patient) for patient in frame["patient"]]
+    frame = frame.assign(arm=arm, subject=subjects, found=frame["found"].eq(True))
     frame["clone_name"] = _posids(frame)
     names = {"clone": "true_clone", "clone_name": "clone"}
     order = [*_TRUTH, *(column for column in stem.columns if column.startswith("cells_month_"))]
@@ -306,8 +309,12 @@ def _sample_truth(arms: Mapping[str, Tables], study: str) -> pa.Table:
     parts = []
     for arm, tables in arms.items():
         table = tables["samples"]
-        subjects = subject_names(arm, table["patient"])
-        names = _sample_names(study, subjects, table)
-        first = {"sample": names, "arm": pa.array([arm] * table.num_rows, pa.string()), "subject": subjects}
-        parts.append(pa.table({**first, **{name: table[name] for name in table.column_names}}))
+        rows = table.to_pylist()
+        first = {
+            "sample": [_sample_name(study, arm, row) for row in rows],
+            "arm": [arm] * len(rows),
+            "subject": [subject_name(arm, row["patient"]) for row in rows],
+        }
+        texts = {name: pa.array(values, pa.string()) for name, values in first.items()}
+        parts.append(pa.table({**texts, **{name: table[name] for name in table.column_names}}))
     return pa.concat_tables(parts)

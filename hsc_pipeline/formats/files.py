@@ -26,6 +26,7 @@ MOST_HEADER_BYTES = 1 << 24
 MOST_ROWS = 100_000_000
 MOST_SHEET_ROWS = 1_000_000
 MOST_FILES = 10_000
+_ROWS = 1 << 18  # written at a time
 _LEAST_BLOCK, _MOST_BLOCK = 1 << 20, 1 << 26  # bytes parsed at a time
 
 ABSENT = ("", "NA")  # what R writes for a missing value
@@ -340,7 +341,9 @@ def write_table(path: Path, blocks: pa.Table | Iterable[pa.Table]) -> None:
 
     ``.gz`` packs it, without a time stamp, so that its bytes depend on the rows alone.
     """
-    blocks = [blocks] if isinstance(blocks, pa.Table) else blocks
+    if isinstance(blocks, pa.Table):
+        table = blocks
+        blocks = (table.slice(start, _ROWS) for start in range(0, max(table.num_rows, 1), _ROWS))
     with replacing(path) as aside, ExitStack() as stack:
         file = stack.enter_context(aside.open("wb"))
         if path.suffix == ".gz":

@@ -1,9 +1,10 @@
 """Integration sites of INSPIIRED, gt23 and AAVengeR: long tables with a layout of their own."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -31,6 +32,8 @@ _SHEET = {
     "vcn": "VCN",
 }
 GENOME = "hg38"
+_KEY = ("sample", "clone", "chromosome", "position", "strand", "gene")
+_BLOCK = 1 << 18  # rows written at a time
 # The columns that are written, in gt23's order; of the assays, those that there are.
 _ORDER = (
     "seqnames",
@@ -86,9 +89,7 @@ def write(observations: Sequence[Observations], folder: Path) -> list[Path]:
         raise UserError(f"gt23 holds fragments and reads, not {min(foreign)}")
     for clones in by_assay.values():
         check_sites(clones, "gt23")
-    table = _joined(by_assay)
-    sites = _site_columns(table, one.samples)
-    write_table(folder / SITES_FILE, sites)
+    write_table(folder / SITES_FILE, _blocks(_joined(by_assay), one.samples))
     write_samples(folder / SAMPLES_FILE, one.samples, _SHEET, _times)
     return [folder / SITES_FILE, folder / SAMPLES_FILE]
 
@@ -123,64 +124,67 @@ def check_sites(clones: pa.Table, name: str, exact: bool = False) -> None:
 def _joined(by_assay: dict[str, pa.Table]) -> pa.Table:
     """Return one row a sample and clone, with a column of each assay."""
     parts = [
-        pa.table(
-            {
-                "sample": clones["sample"].cast(pa.string()),
-                "clone": clones["clone"].cast(pa.string()),
-                "gene": clones["gene"].cast(pa.string()),
-                assay: whole(clones["count"]),
-            }
-        )
+        clones.select(list(_KEY)).append_column(assay, whole(clones["count"]))
         for assay, clones in by_assay.items()
     ]
     table = parts[0]
-    for part in parts[1:]:
-        if all(table[name].equals(part[name]) for name in ("sample", "clone", "gene")):
-            table = table.append_column(part.column_names[3], part.column(3))
-            continue
-        table = table.join(part, ["sample", "clone", "gene"], join_type="full outer", use_threads=False)
+    for part, assay in zip(parts[1:], list(by_assay)[1:], strict=True):
+        if table.select(list(_KEY)).equals(part.select(list(_KEY))):
+            table = table.append_column(assay, part[assay])
+        else:
+            plain, other = _plain(table), _plain(part)
+            table = plain.join(other, list(_KEY), join_type="full outer", use_threads=False)
     return table
 
 
-def _site_columns(table: pa.Table, samples: pa.Table) -> pa.Table:
-    """Return the columns of gt23 that follow from site, sample and counts, in its order."""
-    order = {name: at for at, name in enumerate(samples["sample"].to_pylist())}
-    index = pa.array([order[name] for name in table["sample"].to_pylist()], pa.int64())
-    table = table.append_column("index", index).sort_by([("index", "ascending"), ("clone", "ascending")])
-    of = samples.take(table["index"])
-    sites = [place(name) for name in table["clone"].to_pylist()]
-    position = pa.array([site[1] for site in sites], pa.int64())
-    month = of["month"]
-    rows = table.num_rows
+def _plain(table: pa.Table) -> pa.Table:
+    """Return names as text, which Arrow can join."""
+    for at, field in enumerate(table.schema):
+        if pa.types.is_dictionary(field.type):
+            table = table.set_column(at, field.name, table.column(at).cast(pa.string()))
+    return table
+
+
+def _blocks(table: pa.Table, samples: pa.Table) -> Iterator[pa.Table]:
+    """Yield the columns of gt23 that follow from site, sample and counts, by sample and site."""
+    index = pc.index_in(table["sample"].cast(pa.string()), samples["sample"].combine_chunks()).to_numpy()
+    total = None
+    if "fragments" in table.column_names:
+        fragments = table["fragments"].cast(pa.float64()).fill_null(0).to_numpy()
+        total = np.bincount(index, weights=fragments, minlength=samples.num_rows)
+    order = np.argsort(index, kind="stable")
+    for start in range(0, max(len(order), 1), _BLOCK):
+        rows = order[start : start + _BLOCK]
+        of = samples.take(pa.array(index[rows]))
+        yield _columns(_plain(table.take(pa.array(rows))), of, None if total is None else total[index[rows]])
+
+
+def _columns(table: pa.Table, of: pa.Table, total: np.ndarray | None) -> pa.Table:
+    """Return the columns of some rows, given their samples and these samples' fragments."""
+    rows, month = table.num_rows, of["month"]
+    codes = {value: _code(value) for value in pc.unique(month).to_pylist()}
     columns = {
-        "seqnames": pa.array([f"chr{site[0]}" for site in sites], pa.string()),
-        "start": position,
-        "end": position,
-        "width": pa.array([1] * rows, pa.int64()),
-        "strand": pa.array([site[2] for site in sites], pa.string()),
+        "seqnames": pc.binary_join_element_wise("chr", table["chromosome"], ""),
+        "start": table["position"],
+        "end": table["position"],
+        "width": pa.array(np.ones(rows, np.int64)),
+        "strand": table["strand"],
         "refGenome": pa.array([GENOME] * rows, pa.string()),
         "patient": of["subject"],
         "GTSP": table["sample"],
         "cellType": of["marker"],
-        "timePoint": pa.array([_code(value) for value in month.to_pylist()], pa.string()),
-        "timePointDays": whole(pc.multiply(month, DAYS_PER_MONTH)),
-        "timePointMonths": whole(month),
+        "timePoint": pa.array([codes[value] for value in month.to_pylist()], pa.string()),
+        "timePointDays": pc.multiply(month, DAYS_PER_MONTH),
+        "timePointMonths": month,
         "posid": table["clone"],
         "nearestFeature": table["gene"],
     }
     if "reads" in table.column_names:
         columns["reads"] = table["reads"]
-    if "fragments" in table.column_names:
-        columns |= {"estAbund": table["fragments"], "relAbund": _share(table)}
+    if total is not None:
+        share = pc.divide(pc.multiply(table["fragments"].cast(pa.float64()), 100.0), pa.array(total))
+        columns |= {"estAbund": table["fragments"], "relAbund": share}
     return pa.table({name: columns[name] for name in _ORDER if name in columns})
-
-
-def _share(table: pa.Table) -> pa.Array:
-    """Return the percentage of its sample that each row is."""
-    total = table.group_by("index", use_threads=False).aggregate([("fragments", "sum")])
-    sums = dict(zip(total["index"].to_pylist(), total["fragments_sum"].to_pylist(), strict=True))
-    whole_sample = pa.array([sums[at] for at in table["index"].to_pylist()], pa.float64())
-    return pc.divide(pc.multiply(table["fragments"].cast(pa.float64()), 100.0), whole_sample)
 
 
 def _code(month: float | None) -> str:

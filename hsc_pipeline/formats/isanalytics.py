@@ -24,7 +24,7 @@ from hsc_pipeline.formats.sheets import (
     write_samples,
 )
 from hsc_pipeline.formats.tables import NAME, Observations
-from hsc_pipeline.formats.wide import blocks, read_matrix, sample_index
+from hsc_pipeline.formats.wide import blocks, read_matrix, rows_of_groups, sample_index
 
 ASSOCIATION_FILE = "association_file.tsv"
 QUANTIFICATIONS = {
@@ -279,10 +279,12 @@ def write(observations: Sequence[Observations], folder: Path) -> list[Path]:
         check_sites(observed.clones, "isanalytics", exact=True)
     for observed in observations:
         name = quantification[observed.assay]
-        for (project, pool), members in pools.items():
+        index = sample_index(observed)
+        mine = rows_of_groups(index, list(pools.values()))
+        for ((project, pool), members), rows in zip(pools.items(), mine, strict=True):
             file = f"{project}_{pool}_{name}_matrix.no0.annotated.tsv.gz"
             path = folder / project / "quantification" / pool / file
-            _write_matrix(path, observed, np.array(members))
+            _write_matrix(path, observed, np.array(members), rows, index)
             made.append(path)
     write_samples(folder / ASSOCIATION_FILE, samples, _SHEET, _times, ASSOCIATION.split())
     return [*made, folder / ASSOCIATION_FILE]
@@ -303,10 +305,10 @@ def safe(name: str) -> str:
     return re.sub(r"[^\w\-]+", "_", name)[:80]
 
 
-def _write_matrix(path: Path, observed: Observations, members: np.ndarray) -> None:
-    """Write the matrix of some samples, sites by chromosome and position."""
-    index = sample_index(observed)
-    mine = np.flatnonzero(np.isin(index, members))
+def _write_matrix(
+    path: Path, observed: Observations, members: np.ndarray, mine: np.ndarray, index: np.ndarray
+) -> None:
+    """Write the matrix of some samples, whose rows are `mine`, sites by chromosome and position."""
     clones = observed.clones.take(pa.array(mine))
     site = pa.table(
         {

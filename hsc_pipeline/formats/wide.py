@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -139,3 +140,22 @@ def sample_index(observed: Observations) -> np.ndarray:
     names = names.chunk(0) if isinstance(names, pa.ChunkedArray) else names
     lookup = np.array([order.get(name, -1) for name in names.dictionary.to_pylist()], np.int64)
     return lookup[names.indices.to_numpy()] if len(lookup) else np.zeros(0, np.int64)
+
+
+def rows_of_groups(index: np.ndarray, groups: Sequence[Sequence[int]]) -> list[np.ndarray]:
+    """Return the rows of each group of samples, in their order.
+
+    Parameters
+    ----------
+    index : array of int, shape (n,)
+        Sample of each row.
+    groups : sequence of sequence of int
+        Samples of each group; a sample is in one.
+    """
+    group_of = np.empty(sum(len(members) for members in groups), np.int64)
+    for number, members in enumerate(groups):
+        group_of[list(members)] = number
+    group = group_of[index]
+    order = np.argsort(group, kind="stable")
+    ends = np.searchsorted(group[order], np.arange(len(groups) + 1))
+    return [order[low:high] for low, high in pairwise(ends)]
