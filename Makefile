@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: run setup test test-all validate bench lint lock clean
+.PHONY: run setup test test-all validate example bench lint lock clean
 
 run: setup
 	$(BIN)/snakemake --cores all
@@ -28,6 +28,10 @@ test-all: setup lint
 # Published outcomes beside simulated ones; writes docs/validation.md.
 validate: setup
 	$(BIN)/python validation/run.py
+
+# Small tables of a simulated study in each format, for the tests and for tracking in a fresh clone.
+example: setup
+	$(BIN)/python config/tracking_example/make.py
 
 # The engine beside its peers, in an environment of their own; writes benchmarks/results.md.
 bench: benchmarks/.venv/.installed

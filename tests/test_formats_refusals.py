@@ -290,6 +290,27 @@ def test_limits_stop_what_would_fill_the_memory(tmp_path, monkeypatch):
     refused("more than 2 rows, the limit", written(tmp_path, LONG), "long")
 
 
+@pytest.mark.parametrize("form", ["wide", "long"])
+def test_lines_are_right_beyond_the_first_block(form, tmp_path, monkeypatch):
+    """Read in blocks of some dozen rows, the counts are the same and a mistake has its line."""
+    monkeypatch.setattr(files, "_LEAST_BLOCK", 256)
+    if form == "wide":
+        head = "chr\tintegration_locus\tstrand\ta_CD3_PB_6\ta_CD3_PB_12\n"
+        rows = [f"1\t{at}\t+\t{at % 3}\t{at}" for at in range(1, 1001)]
+    else:
+        head, rows = "subject\tmonth\tclone\treads\n", [f"a\t{at % 2}\tc{at}\t{at}" for at in range(1, 1001)]
+    path = tmp_path / "x_seqCount_matrix.tsv"
+    path.write_text(head + "\n".join(rows) + "\n")
+    found = read(path).clones
+    total = sum(range(1001)) + (sum(at % 3 for at in range(1001)) if form == "wide" else 0)
+    assert sum(found["count"].to_pylist()) == total
+    assert len(set(found["clone"].to_pylist())) == 1000
+    path.write_text(
+        head + "\n".join([*rows[:800], rows[800].rpartition("\t")[0] + "\t-7", *rows[801:]]) + "\n"
+    )
+    refused("line 802, column .*: a count below 0: -7", path)
+
+
 @given(content=st.one_of(st.binary(max_size=200), st.text(max_size=200).map(str.encode)))
 def test_no_file_ends_in_anything_but_a_sentence(content, tmp_path_factory):
     path = tmp_path_factory.mktemp("fuzz") / "any.csv"

@@ -10,7 +10,7 @@ import pyarrow as pa
 from hsc_pipeline.errors import UserError, suggest
 from hsc_pipeline.formats.files import Header, header, line_of
 from hsc_pipeline.formats.names import Lineages, check_unit
-from hsc_pipeline.formats.tables import ASSAYS, CLONES, ESTIMATES, NAME, SAMPLES, Observations
+from hsc_pipeline.formats.tables import ASSAYS, CLONES, ESTIMATES, NAME, SAMPLES, Observations, whole_array
 
 PREFERRED = ("fragments", "barcodes", "cells", "reads", "unstated")
 PLACE = ("chromosome", "position", "strand", "gene")
@@ -201,7 +201,7 @@ def _of_samples(samples: Sequence[Mapping], index: np.ndarray, name: str) -> pa.
 
 def _unified(arrays: Sequence[pa.Array]) -> pa.Array:
     """Join dictionary-encoded arrays under one dictionary."""
-    return pa.chunked_array(arrays, NAME).unify_dictionaries().combine_chunks()
+    return whole_array(pa.chunked_array(arrays, NAME))
 
 
 def _place(parts: Sequence[Rows], name: str) -> pa.Array:

@@ -9,15 +9,14 @@ import pyarrow.compute as pc
 
 from hsc_pipeline.errors import UserError, suggest
 from hsc_pipeline.formats.assemble import PLACE, Options, Rows, assemble, is_estimate, refuse_repeats
-from hsc_pipeline.formats.files import Header, header, stream, write_table
-from hsc_pipeline.formats.isanalytics import safe
+from hsc_pipeline.formats.files import Header, header, safe, stream, write_table
 from hsc_pipeline.formats.long import places_of_names
 from hsc_pipeline.formats.names import plain
 from hsc_pipeline.formats.sheets import check_names, month_cell, read_samples, write_samples
-from hsc_pipeline.formats.tables import ASSAYS, NAME, Observations
+from hsc_pipeline.formats.tables import ASSAYS, NAME, Observations, whole_array
 from hsc_pipeline.formats.wide import blocks, read_matrix, rows_of_groups, sample_index
 
-COUNTS, METADATA, SITES = "counts.tsv.gz", "metadata.tsv", "sites.tsv"
+COUNTS, METADATA, SITES = "counts.tsv.gz", "metadata.tsv", "sites.tsv.gz"
 _SHEET = {"sample": "SAMPLENAME", "subject": "subject", "marker": "celltype", "tissue": "tissue"}
 _ROW = ""  # the column of row names, which R leaves without one
 
@@ -60,8 +59,7 @@ def _read(path: Path, options: Options, assays: list[str]) -> Rows:
         row["other"].pop("assay", None)
     kept = [name for name in columns if options.wants(sheet[name]["subject"])]
     matrix = read_matrix(head, {row_name: NAME}, kept, is_estimate(assay, options))
-    names = matrix.names[row_name]
-    names = names.chunk(0) if names.num_chunks else pa.array([], pa.string()).dictionary_encode().cast(NAME)
+    names = whole_array(matrix.names[row_name])
     place = _places(names, path, head)
     row = pa.array(matrix.row, pa.int64())
     rows = Rows(

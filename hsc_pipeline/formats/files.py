@@ -385,6 +385,11 @@ def whole(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return column.cast(pa.int64()) if is_whole(column.drop_null().to_numpy()) else column
 
 
+def safe(name: str) -> str:
+    """Return a name that can be a file's on any system."""
+    return re.sub(r"[^\w\-]+", "_", name)[:80]
+
+
 def is_whole(values: np.ndarray) -> bool:
     """Whether all numbers are whole and exact as such."""
     return bool(np.all((np.abs(values) < 2**53) & (values == np.round(values))))

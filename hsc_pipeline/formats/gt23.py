@@ -12,8 +12,8 @@ from hsc_pipeline.errors import UserError
 from hsc_pipeline.formats.assemble import Options
 from hsc_pipeline.formats.files import whole, write_table
 from hsc_pipeline.formats.long import Layout, read_layout
-from hsc_pipeline.formats.names import DAYS_PER_MONTH, place, posid
-from hsc_pipeline.formats.sheets import check_names, month_cell, write_samples
+from hsc_pipeline.formats.names import DAYS_PER_MONTH
+from hsc_pipeline.formats.sheets import check_names, check_sites, month_cell, write_samples
 from hsc_pipeline.formats.tables import Observations
 
 SITES_FILE, SAMPLES_FILE = "intSites.csv.gz", "sampleData.csv"
@@ -92,33 +92,6 @@ def write(observations: Sequence[Observations], folder: Path) -> list[Path]:
     write_table(folder / SITES_FILE, _blocks(_joined(by_assay), one.samples))
     write_samples(folder / SAMPLES_FILE, one.samples, _SHEET, _times)
     return [folder / SITES_FILE, folder / SAMPLES_FILE]
-
-
-def check_sites(clones: pa.Table, name: str, exact: bool = False) -> None:
-    """Fail on a clone without a site, or whose name is not that of its site.
-
-    Parameters
-    ----------
-    clones : pyarrow.Table
-        `CLONES`.
-    name : str
-        Of the format, for the sentence.
-    exact : bool
-        Whether the name must be the plain posid, without a group of leader sequences.
-    """
-    columns = ["clone", "chromosome", "position", "strand"]
-    sites = clones.select(columns).group_by(columns, use_threads=False).aggregate([])
-    for row in sites.to_pylist():
-        site = place(row["clone"])
-        if not row["chromosome"]:
-            raise UserError(f"{name} holds integration sites; clone {row['clone']!r} has none")
-        stated = (row["chromosome"], row["position"], row["strand"])
-        plain = posid(*stated)
-        if site != stated or not row["clone"].startswith(plain) or (exact and row["clone"] != plain):
-            raise UserError(
-                f"{name} names a clone by its site, such as chr10-103758677, so {row['clone']!r} would "
-                "be lost"
-            )
 
 
 def _joined(by_assay: dict[str, pa.Table]) -> pa.Table:

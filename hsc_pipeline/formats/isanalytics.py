@@ -11,19 +11,19 @@ import pyarrow.compute as pc
 
 from hsc_pipeline.errors import UserError
 from hsc_pipeline.formats.assemble import PREFERRED, Options, Rows, assemble, is_estimate, refuse_repeats
-from hsc_pipeline.formats.files import MOST_FILES, Header, Spot, header, write_table
-from hsc_pipeline.formats.gt23 import check_sites
+from hsc_pipeline.formats.files import MOST_FILES, Header, Spot, header, safe, write_table
 from hsc_pipeline.formats.long import Layout, read_layout
 from hsc_pipeline.formats.names import Prefix, check_strand, posids
 from hsc_pipeline.formats.sheets import (
     check_names,
+    check_sites,
     month_cell,
     read_samples,
     sample_rows,
     whole_days,
     write_samples,
 )
-from hsc_pipeline.formats.tables import NAME, Observations
+from hsc_pipeline.formats.tables import NAME, Observations, whole_array
 from hsc_pipeline.formats.wide import blocks, read_matrix, rows_of_groups, sample_index
 
 ASSOCIATION_FILE = "association_file.tsv"
@@ -166,7 +166,7 @@ def _read_wide(head: Header, assay: str, sheet: Mapping[str, dict] | None, optio
     place = _split_old(matrix.names[OLD_SITE], head) if old else _places(matrix.names, head)
     clone = posids(place["chromosome"], place["position"], place["strand"]).dictionary_encode().cast(NAME)
     if "GeneName" in matrix.names.column_names:
-        place["gene"] = _one(matrix.names["GeneName"])
+        place["gene"] = whole_array(matrix.names["GeneName"])
     row = pa.array(matrix.row, pa.int64())
     rows = Rows(
         [sample for _, sample in kept],
@@ -179,10 +179,6 @@ def _read_wide(head: Header, assay: str, sheet: Mapping[str, dict] | None, optio
     )
     refuse_repeats(rows)
     return rows
-
-
-def _one(column: pa.ChunkedArray) -> pa.Array:
-    return column.chunk(0) if column.num_chunks else pa.array([], pa.string()).dictionary_encode().cast(NAME)
 
 
 def _places(names: pa.Table, head: Header) -> dict[str, pa.Array]:
@@ -254,7 +250,7 @@ def _absent(parts: Sequence[Rows], sheet: Mapping[str, dict], head: Header, opti
     if not absent:
         return []
     none = np.zeros(0, np.int64)
-    clone = pa.array([], pa.string()).dictionary_encode().cast(NAME)
+    clone = whole_array(pa.chunked_array([], NAME))
     return [Rows(absent, none, clone, np.zeros(0), {}, replace(head, path=options.metadata), none)]
 
 
@@ -298,11 +294,6 @@ def _pools(samples: pa.Table) -> dict[tuple[str, str], list[int]]:
         pool = other.get("concatenatePoolIDSeqRun") or other.get("PoolID") or "POOL"
         pools.setdefault((safe(row["trial"] or "PROJECT"), safe(pool)), []).append(at)
     return pools
-
-
-def safe(name: str) -> str:
-    """Return a name that can be a file's on any system."""
-    return re.sub(r"[^\w\-]+", "_", name)[:80]
 
 
 def _write_matrix(

@@ -40,7 +40,7 @@ from hsc_pipeline.formats.sheets import (
     sample_rows,
     write_samples,
 )
-from hsc_pipeline.formats.tables import ASSAYS, NAME, Observations
+from hsc_pipeline.formats.tables import ASSAYS, NAME, Observations, whole_array
 
 CLONES_FILE, SAMPLES_FILE = "clones.tsv.gz", "samples.tsv"
 # Sites of so many fragments tell whether these are reads once more.  Of Calabria's samples, 0-6 % of the
@@ -178,17 +178,11 @@ def _load(head: Header, layout: Layout, counts: Sequence[str], keys: Mapping[str
     return table.append_column("", posids(*at).dictionary_encode().cast(NAME)).combine_chunks()
 
 
-def _encoded(table: pa.Table, column: str) -> pa.DictionaryArray:
-    """Return a column of names as one array."""
-    chunks = table[column]
-    return chunks.chunk(0) if chunks.num_chunks else pa.array([], pa.string()).dictionary_encode().cast(NAME)
-
-
 def _own_samples(
     table: pa.Table, keys: Mapping[str, str], head: Header, options: Options
 ) -> tuple[list[dict], np.ndarray]:
     """Tell samples apart by the columns that describe them; return them and the index of each row."""
-    columns = [_encoded(table, column) for column in keys.values()]
+    columns = [whole_array(table[column]) for column in keys.values()]
     code = np.zeros(table.num_rows, np.int64)
     for column in columns:
         code = code * max(len(column.dictionary), 1) + column.indices.to_numpy()
@@ -240,7 +234,7 @@ def _sheet_samples(
     table: pa.Table, column: str, sheet: Mapping[str, dict], head: Header, options: Options
 ) -> tuple[list[dict], np.ndarray]:
     """Look samples up in their table; return these and the index of each row."""
-    names = _encoded(table, column)
+    names = whole_array(table[column])
     place_of = {name: at for at, name in enumerate(sheet)}
     for code, name in enumerate(names.dictionary.to_pylist()):
         if name not in place_of:
@@ -282,7 +276,7 @@ def _rows(
     check_counts(head, counts, at, column, is_estimate(assay, options))
     at, counts = at[counts > 0], counts[counts > 0]
     taken = pa.array(at)
-    clone = _encoded(table, layout.clone)
+    clone = whole_array(table[layout.clone])
     if "" in (names := clone.dictionary.to_pylist()):
         nameless = np.flatnonzero(clone.indices.to_numpy()[at] == names.index(""))
         if len(nameless):
@@ -315,7 +309,7 @@ def _places(table: pa.Table, clone: pa.DictionaryArray, layout: Layout, head: He
     else:
         places = places_of_names(clone, head)
     if "gene" in layout.place:
-        places["gene"] = _encoded(table, layout.place["gene"])
+        places["gene"] = whole_array(table[layout.place["gene"]])
     return places
 
 

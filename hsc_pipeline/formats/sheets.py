@@ -18,6 +18,8 @@ from hsc_pipeline.formats.names import (
     code_months,
     find,
     months,
+    place,
+    posid,
     refuse_days,
 )
 from hsc_pipeline.formats.tables import SAMPLES
@@ -211,6 +213,33 @@ def _check_name(value: str, what: str) -> None:
             f"{what} {value!r} cannot be written: it is NA, or has outer spaces or line breaks, and would "
             "not be read back"
         )
+
+
+def check_sites(clones: pa.Table, name: str, exact: bool = False) -> None:
+    """Fail on a clone without a site, or whose name is not that of its site.
+
+    Parameters
+    ----------
+    clones : pyarrow.Table
+        `CLONES`.
+    name : str
+        Of the format, for the sentence.
+    exact : bool
+        Whether the name must be the plain posid, without a group of leader sequences.
+    """
+    columns = ["clone", "chromosome", "position", "strand"]
+    sites = clones.select(columns).group_by(columns, use_threads=False).aggregate([])
+    for row in sites.to_pylist():
+        site = place(row["clone"])
+        if not row["chromosome"]:
+            raise UserError(f"{name} holds integration sites; clone {row['clone']!r} has none")
+        stated = (row["chromosome"], row["position"], row["strand"])
+        plain = posid(*stated)
+        if site != stated or not row["clone"].startswith(plain) or (exact and row["clone"] != plain):
+            raise UserError(
+                f"{name} names a clone by its site, such as chr10-103758677, so {row['clone']!r} would "
+                "be lost"
+            )
 
 
 def write_samples(

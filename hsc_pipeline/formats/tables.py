@@ -105,3 +105,11 @@ class Observations:
     clones: pa.Table
     samples: pa.Table
     assay: str
+
+
+def whole_array(column: pa.ChunkedArray) -> pa.DictionaryArray:
+    """Return a column of names as one array under one dictionary, in which no name stands twice."""
+    if column.num_chunks == 0:
+        return pa.DictionaryArray.from_arrays(pa.array([], pa.int32()), pa.array([], pa.string()))
+    whole = column.unify_dictionaries().combine_chunks()
+    return whole.chunk(0) if isinstance(whole, pa.ChunkedArray) else whole

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from hsc_pipeline.formats.assemble import check_counts
 from hsc_pipeline.formats.files import Header, stream, whole
-from hsc_pipeline.formats.tables import Observations
+from hsc_pipeline.formats.tables import Observations, whole_array
 
 _MOST_CELLS = 1 << 23  # of a block that is written at a time
 
@@ -136,8 +136,7 @@ def blocks(
 def sample_index(observed: Observations) -> np.ndarray:
     """Return the row in the table of samples of each row of clones."""
     order = {name: at for at, name in enumerate(observed.samples["sample"].to_pylist())}
-    names = observed.clones["sample"].combine_chunks()
-    names = names.chunk(0) if isinstance(names, pa.ChunkedArray) else names
+    names = whole_array(observed.clones["sample"])
     lookup = np.array([order.get(name, -1) for name in names.dictionary.to_pylist()], np.int64)
     return lookup[names.indices.to_numpy()] if len(lookup) else np.zeros(0, np.int64)
 
