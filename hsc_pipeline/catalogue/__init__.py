@@ -178,6 +178,17 @@ def layered_values(disease: str, product: str) -> dict[str, dict[str, Value]]:
     return found
 
 
+def branch_values(branch: str) -> dict[str, Value]:
+    """Return the general values and those that a branch beside the chain, such as tracking, adds to them."""
+    files = [*sorted(FOLDER.glob("*.yaml")), _file("branches", branch)]
+    entries = {name: {**entry, "file": path.name} for path in files for name, entry in _values_in(path)}
+    return {name: _value(name, entry) for name, entry in entries.items()}
+
+
+def _values_in(path: Path) -> list[tuple[str, dict]]:
+    return list(_read(path).get("values", {}).items())
+
+
 def _chosen_modification(product: str) -> Value:
     kind = modification(product)
     return Value(kind, CHOICE, "derived", f"the product {product}", "how cells are modified", allowed=(kind,))

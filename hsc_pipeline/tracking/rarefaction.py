@@ -57,7 +57,7 @@ def rarefaction(
     whole = _whole(counts)
     n = int(whole.sum())
     depths = np.unique(np.linspace(1, 2 * n, 21).astype(int)[1:]) if depths is None else np.asarray(depths)
-    if len(depths) and not (1 <= min(depths) and max(depths) <= 2 * n):
+    if len(depths) and (min(depths) < 1 or max(depths) > 2 * n):
         raise UserError(f"depths: from 1 to {2 * n}, twice the {n} fragments of the sample")
     samples = _bootstrap(whole, np.random.default_rng(seed), draws)
     z, rows = ndtri((1 + level) / 2), []
@@ -177,7 +177,8 @@ def richness_variance(whole: np.ndarray, depth: int) -> float:
 
     With q = depth / n and S(d) the richness expected at d times the depth of the sample, it is
     S(2q) - S(2q - q^2) for Poisson counts, whatever the clones; less q^2 S'(q)^2 / n as n is given.
-    S(d) for d up to 1 is rarefied, and beyond the unbiased series of Good & Toulmin 1956, 10.1093/biomet/43.1-2.45.
+    S(d) for d up to 1 is rarefied, and beyond the unbiased series of Good & Toulmin 1956,
+    10.1093/biomet/43.1-2.45.
     """
     frequency = np.bincount(whole).astype(float)
     n, k = int(whole.sum()), np.arange(len(frequency))
