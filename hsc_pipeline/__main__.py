@@ -46,6 +46,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     export.add_argument("--patients", type=int, metavar="N", help="the first N patients of each arm only")
     export.set_defaults(run=_export)
 
+    metrics = commands.add_parser("metrics", help="diversity of every sample of a file of clones")
+    metrics.add_argument(
+        "file", metavar="FILE", help="a table of the field, plain or gz, or a folder of them"
+    )
+    metrics.add_argument(
+        "--format", help="isanalytics, gt23, aavenger, barcodetrackr, long or airr; found out if not given"
+    )
+    metrics.add_argument("--out", required=True, metavar="TABLE", help="the CSV to write")
+    metrics.set_defaults(run=_metrics)
+
     options = parser.parse_args(arguments)
     try:
         return options.run(options)
@@ -93,6 +103,14 @@ def _export(options: argparse.Namespace) -> int:
 
     made = export(options.study, options.format, options.out, arms=options.arms, patients=options.patients)
     print("\n".join(str(path) for path in made))
+    return 0
+
+
+def _metrics(options: argparse.Namespace) -> int:
+    from hsc_pipeline.tracking.metrics import write_metrics
+
+    samples = write_metrics(options.file, options.out, options.format)
+    print(f"{options.out}: {samples} samples")
     return 0
 
 
