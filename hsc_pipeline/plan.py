@@ -20,6 +20,11 @@ PATIENTS = Table(
         "age_years": Column(pa.float64(), "years", "age at infusion", 0, 120),
         "weight_kg": Column(pa.float64(), "kg", "body weight at infusion", 1, 300),
         "null_genotype": Column(pa.bool_(), "", "whether the genotype allows no protein at all"),
+        "genotype_class": Column(
+            pa.string(),
+            "",
+            "null: no protein; missense: one that does not work; mild: one that works in part",
+        ),
         "donor_age_years": Column(
             pa.float64(), "years", "age of whoever gives the cells; the patient's own if autologous", 0, 120
         ),
@@ -82,13 +87,15 @@ def plan_patient(patient: int, seed: int, settings: Settings) -> dict:
         most=settings["cohort.age_max"],
     )
     ages, weights = zip(*settings.rows("weight_for_age"), strict=True)
+    genotype = draw_genotype(seed, settings)
     return {
         "patient": patient,
         "patient_seed": seed,
         "age_years": age,
         "weight_kg": np.interp(age, ages, weights)
         * spread(seed, "plan.weight", settings["cohort.weight_ln_sd"]),
-        "null_genotype": stream(seed, "plan.genotype").random() < settings["cohort.null_fraction"],
+        "null_genotype": genotype == "null",
+        "genotype_class": genotype,
         "donor_age_years": settings["donor.age_median"]
         * spread(seed, "plan.donor_age", settings["donor.age_ln_sd"])
         if settings["product.donor"] == "allogeneic"
@@ -119,7 +126,7 @@ def plan_events(patients: Sequence[Mapping], settings: Settings) -> pa.Table:
     for patient in patients:
         own = scheduled_events(settings)
         for kind in BY_CHANCE:
-            own += chance_events(patient["patient_seed"], kind, settings)
+            own += chance_events(patient, kind, settings)
         own.sort(key=lambda event: (event["month"], event["kind"]))
         rows += [{"patient": patient["patient"], "event": n, **event} for n, event in enumerate(own)]
     return EVENTS.build({name: [row[name] for row in rows] for name in EVENTS.columns})
@@ -139,14 +146,17 @@ def scheduled_events(settings: Settings) -> list[dict]:
     ]
 
 
-def chance_events(seed: int, kind: str, settings: Settings) -> list[dict]:
+def chance_events(patient: Mapping, kind: str, settings: Settings) -> list[dict]:
     """Draw the events of one kind that befall a patient by chance: a Poisson process."""
     follow_up = settings.study["visits_months"][-1]
     if kind == "gvhd" and settings["product.donor"] != "allogeneic":
         return []
-    rng = stream(seed, f"plan.events.{kind}")
+    rng = stream(patient["patient_seed"], f"plan.events.{kind}")
     window = settings.values.get(f"events.{kind}.until_month", LONGEST_MONTHS)
-    number = rng.poisson(settings[f"events.{kind}.per_year"] * window / 12)
+    rate = (
+        rejection_per_year(patient, settings) if kind == "rejection" else settings[f"events.{kind}.per_year"]
+    )
+    number = rng.poisson(rate * window / 12)
     months, lasts = rng.random(number) * window, rng.standard_exponential(number)
     return [
         {
@@ -159,6 +169,46 @@ def chance_events(seed: int, kind: str, settings: Settings) -> list[dict]:
         for month, length in zip(months, lasts, strict=True)
         if month < follow_up
     ]
+
+
+def rejection_per_year(patient: Mapping, settings: Settings) -> float:
+    """Return the rate of immune responses that reject corrected cells.
+
+    It is that of a null genotype with all its T cells, times ratios of the genotype's class and of the
+    product, times the T cells that are left to respond.
+
+    Parameters
+    ----------
+    patient : mapping
+        Row of `PATIENTS`.
+    settings : Settings
+        With ``events.rejection.``, ``product.modification`` and what `t_cells_left` reads.
+    """
+    return (
+        settings["events.rejection.per_year"]
+        * settings[f"events.rejection.class_ratio.{patient['genotype_class']}"]
+        * settings[f"events.rejection.modification_ratio.{settings['product.modification']}"]
+        * t_cells_left(patient, settings)
+    )
+
+
+def t_cells_left(patient: Mapping, settings: Settings) -> float:
+    """Return functional CD4+ cells after conditioning against a healthy person's, at most 1."""
+    function = settings["disease.uncorrected_function.cd4_t"]
+    if patient["null_genotype"] and function < 1:
+        function *= settings["disease.null_function_factor"]
+    agent = settings["conditioning.agent"]
+    spared = agent == "none" or (agent == "busulfan" and patient["busulfan_auc"] == 0)
+    depleted = 1.0 if spared else settings["blood.cd4_t.host_survival"]
+    return min(settings["disease.untreated_count.cd4_t"] * function * depleted, 1.0)
+
+
+def draw_genotype(seed: int, settings: Settings) -> str:
+    """Draw the class of a patient's genotype: null, missense or mild."""
+    u = stream(seed, "plan.genotype").random()
+    if u < settings["cohort.null_fraction"]:
+        return "null"
+    return "mild" if u > 1 - settings["cohort.mild_fraction"] else "missense"
 
 
 def _or(given: float | None, default: float) -> float:

@@ -51,6 +51,7 @@ def patient() -> dict:
         "age_years": 20.0,
         "weight_kg": 70.0,
         "null_genotype": False,
+        "genotype_class": "missense",
         "donor_age_years": 20.0,
         "busulfan_auc": 80.0,
     }

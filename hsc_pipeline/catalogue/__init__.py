@@ -18,6 +18,7 @@ EVIDENCE = ("published", "computed", "derived", "assumed", "study file")
 
 # The limits that a unit by itself sets: (least, most, whether the least itself is allowed).
 UNITS: dict[str, tuple[float, float, bool]] = {
+    "bau_per_ml": (0, 1e6, False),
     "cells": (0, 1e12, True),
     "centile": (0, 1, False),
     "cells_per_kg": (0, 1e9, False),
@@ -31,7 +32,9 @@ UNITS: dict[str, tuple[float, float, bool]] = {
     "fraction_of_normal": (0, 10, True),
     "ln_sd": (0, 3, True),
     "log10_sd": (0, 2, True),
+    "iu_per_ml": (0, 1e3, False),
     "mg_h_per_l": (0, 150, True),
+    "miu_per_ml": (0, 1e6, False),
     "ml": (0, 1000, False),
     "months": (0, 600, False),
     "ng": (0, 1e6, True),
@@ -44,6 +47,7 @@ UNITS: dict[str, tuple[float, float, bool]] = {
     "ratio": (0, 1e6, False),
     "stem_cells": (1, 2e8, True),
     "tcid50_per_ml": (0, 1e9, False),
+    "ug_per_ml": (0, 1e4, False),
     "years": (0, 120, False),
 }
 
@@ -161,7 +165,7 @@ def layered_values(disease: str, product: str) -> dict[str, dict[str, Value]]:
             f"product: the catalogue has no {product!r} for {disease}; {suggest(product, products(disease))}"
         )
     files = [
-        *sorted(FOLDER.glob("*.yaml")),
+        *general_files(),
         _file("modifications", modification(product)),
         _file("diseases", disease),
         _file("products", product),
@@ -178,9 +182,14 @@ def layered_values(disease: str, product: str) -> dict[str, dict[str, Value]]:
     return found
 
 
+def general_files() -> list[Path]:
+    """Return the files whose values hold for every disease and product, those of single vaccines last."""
+    return [*sorted(FOLDER.glob("*.yaml")), *sorted(FOLDER.glob("vaccines/*.yaml"))]
+
+
 def branch_values(branch: str) -> dict[str, Value]:
     """Return the general values and those that a branch beside the chain, such as tracking, adds to them."""
-    files = [*sorted(FOLDER.glob("*.yaml")), _file("branches", branch)]
+    files = [*general_files(), _file("branches", branch)]
     entries = {name: {**entry, "file": path.name} for path in files for name, entry in _values_in(path)}
     return {name: _value(name, entry) for name, entry in entries.items()}
 
