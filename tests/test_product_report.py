@@ -11,6 +11,7 @@ from hsc_pipeline.chain import join
 from hsc_pipeline.plan import plan_patients
 from hsc_pipeline.product import make_products
 from hsc_pipeline.report.results import Results
+from hsc_pipeline.report.sections.assumptions import assumed
 from hsc_pipeline.report.sections.product import MOST_COPIES, _expected_copies, _expected_pairs, product
 from hsc_pipeline.settings import Settings
 from hsc_pipeline.study import load_study
@@ -109,3 +110,29 @@ def test_arms_without_modified_cells_have_a_section(study, name):
 def test_products_without_stem_cells_have_a_section(study):
     results = results_of(study, "was_lentiviral", "was", set={"product.lt_hsc_per_cd34": 1e-12})
     assert any("No arm has modified" in getattr(block, "text", "") for block in product(results).blocks)
+
+
+def test_every_assumed_value_of_every_arm_is_listed(study):
+    """Also where a later arm's product has another value, or the first arm's is no assumed one."""
+    arms = [
+        {"name": "shmir", "product": "sickle_cell_shmir"},
+        {"name": "crispr", "product": "bcl11a_crispr"},
+        {"name": "repair", "product": "sickle_cell_hdr", "set": {"edit.survival": 0.5}},
+    ]
+    content = load_study({**study, "disease": "sickle_cell", "arms": arms})
+    results = replace(results_of(study, "bcl11a_crispr", "sickle_cell"), study=content.as_dict())
+    table = assumed(results).blocks[-1]
+    listed = {
+        (row[table.head.index("name")], row[table.head.index("value")], row[table.head.index("source")])
+        for row in table.rows
+    }
+    used = {
+        (name, value.value if isinstance(value.value, str) else f"{value.value:g}", value.source)
+        for arm in content.arms.values()
+        for name, value in arm.values.items()
+        if value.evidence == "assumed"
+    }
+    assert listed == used
+    doses = [row for row in table.rows if row[0] == "product.cd34_per_kg"]
+    assert [row[1] for row in doses] == ["crispr", "repair"]
+    assert ["edit.survival", "repair", "0.5"] in [list(row[:3]) for row in assumed(results).blocks[-2].rows]

@@ -1,13 +1,17 @@
 """What is assumed, and where it all comes from."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from hsc_pipeline import __version__
 from hsc_pipeline.report.page import Section, Text, TextTable
 from hsc_pipeline.report.results import Results
+from hsc_pipeline.report.style import label
 from hsc_pipeline.report.wording import listed
 
+MOST_SET = 100  # values set in the study file: a sweep has thousands
+MOST_NAMED = 4  # arms
 KINDS = {
     "published": "read in the named source",
     "computed": "computed from deposited data",
@@ -28,16 +32,43 @@ STAGES = (
 )
 
 
+@dataclass(frozen=True)
+class Use:
+    """A value as some arms use it; `arms` is empty where all that have it do."""
+
+    name: str
+    value: Mapping
+    arms: Sequence[str]
+
+
+def used(results: Results) -> list[Use]:
+    """Return every value that an arm uses, by name; as often as arms have it otherwise."""
+    found: dict[str, list[tuple[Mapping, list[str]]]] = {
+        name: [(value, [])] for name, value in results.study["values"].items()
+    }
+    for arm in results.study["arms"]:  # another product brings values of its own
+        for name, value in arm["values"].items():
+            known = found.setdefault(name, [])
+            arms = next((arms for other, arms in known if other == value), None)
+            if arms is None:
+                known.append((value, [label(arm["name"])]))
+            else:
+                arms.append(label(arm["name"]))
+    return [
+        Use(name, value, (arms or ["all others"]) if len(known) > 1 else [])
+        for name, known in sorted(found.items())
+        for value, arms in known
+    ]
+
+
 def assumed(results: Results) -> Section:
     """Return the section on the values behind the study and how well they are known."""
-    values = dict(results.study["values"])
-    for arm in results.study["arms"]:  # another product brings values of its own
-        values |= {name: value for name, value in arm["values"].items() if name not in values}
-    counts = Counter(value["evidence"] for value in values.values())
+    uses = used(results)
+    counts = Counter(use.value["evidence"] for use in uses)
     n = counts["assumed"]
     blocks: list = [
         Text(
-            f"The study rests on {len(values)} values of the catalogue, {n} of them assumed. No interval on "
+            f"The study rests on {len(uses)} values of the catalogue, {n} of them assumed. No interval on "
             "this page holds their uncertainty: change one in a study file, and see what follows."
         ),
         TextTable(
@@ -47,24 +78,35 @@ def assumed(results: Results) -> Section:
             numbers=(1,),
         ),
     ]
-    chosen = {name: value for name, value in values.items() if value["evidence"] == "study file"}
+    chosen = [use for use in uses if use.value["evidence"] == "study file"]
     if chosen:
-        blocks.append(_values_table("Set in the study file, in place of the catalogue's value.", chosen))
-    taken = {name: value for name, value in values.items() if value["evidence"] == "assumed"}
+        caption = "Set in the study file, in place of the catalogue's value."
+        if len(chosen) > MOST_SET:
+            caption += f" The first {MOST_SET} of {len(chosen)}; all stand in study.yaml."
+        blocks.append(_values_table(caption, chosen[:MOST_SET]))
+    taken = [use for use in uses if use.value["evidence"] == "assumed"]
     if taken:
         blocks.append(_values_table(f"All {n} assumed values.", taken, tall=True))
     return Section("assumed", "Assumed", "What is assumed", blocks)
 
 
-def _values_table(caption: str, values: Mapping[str, Mapping], tall: bool = False) -> TextTable:
+def _values_table(caption: str, uses: Sequence[Use], tall: bool = False) -> TextTable:
+    several = any(use.arms for use in uses)
     rows = []
-    for name, value in values.items():
+    for use in uses:
+        value = use.value
         least, most = value.get("range") or (None, None)
         span = f"{least:g} to {most:g}" if least is not None else ""
         shown = value["value"] if isinstance(value["value"], str) else f"{value['value']:g}"
-        rows.append([name, shown, value["unit"], span, value["meaning"], value["source"]])
-    head = ["name", "value", "unit", "plausible", "meaning", "source"]
-    return TextTable(caption, head, rows, numbers=(1,), tall=tall)
+        row = [use.name, shown, value["unit"], span, value["meaning"], value["source"]]
+        rows.append([*row[:1], _some(use.arms), *row[1:]] if several else row)
+    head = ["name", *(["arms"] if several else []), "value", "unit", "plausible", "meaning", "source"]
+    return TextTable(caption, head, rows, numbers=(head.index("value"),), tall=tall)
+
+
+def _some(arms: Sequence[str]) -> str:
+    more = f" and {len(arms) - MOST_NAMED} more" if len(arms) > MOST_NAMED else ""
+    return ", ".join(arms[:MOST_NAMED]) + more
 
 
 def provenance(results: Results) -> Section:
