@@ -160,18 +160,18 @@ def operating_characteristics(
     rows = []
     for advantage in advantages:
         driven = _alarms(sampling, months, columns, rules, patients, advantage, seed)
-        for name, at in columns.items():
-            for rule in rules:
-                rows.append(
-                    {
-                        "schedule": name,
-                        "samples": len(at),
-                        "rule": rule,
-                        **_false(quiet[name, rule], months[at]),
-                        "advantage": advantage,
-                        **_found(driven[name, rule], months[at]),
-                    }
-                )
+        rows += [
+            {
+                "schedule": name,
+                "samples": len(at),
+                "rule": rule,
+                **_false(quiet[name, rule], months[at]),
+                "advantage": advantage,
+                **_found(driven[name, rule], months[at]),
+            }
+            for name, at in columns.items()
+            for rule in rules
+        ]
     return pd.DataFrame(rows)
 
 
