@@ -6,7 +6,7 @@ import re
 import statistics
 from collections.abc import Iterator
 from datetime import date
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
@@ -85,12 +85,19 @@ def _machine(effort, seconds: float) -> str:
     info = Path("/proc/cpuinfo")
     models = re.findall(r"model name\s*: (.*)", info.read_text()) if info.exists() else []
     memory = psutil.virtual_memory().total / 2**30
-    packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
+    packages = ", ".join(_with_version(name) for name in PACKAGES)
     return (
         f"{date.today()}, on {models[0] if models else platform.processor()}, {os.cpu_count()} cores, "
         f"{memory:.0f} GiB; Python {platform.python_version()}, {packages}. "
         f"{effort.rounds} rounds, {seconds / 60:.0f} minutes, load {psutil.getloadavg()[0]:.1f} at the end."
     )
+
+
+def _with_version(package: str) -> str:
+    try:
+        return f"{package} {version(package)}"
+    except PackageNotFoundError:
+        return f"no {package}"  # a peer that the tasks asked for may not need
 
 
 def _ratios(found, before) -> Iterator[tuple]:
