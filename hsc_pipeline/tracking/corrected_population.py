@@ -14,7 +14,7 @@ import numpy as np
 from hsc_pipeline.errors import UserError
 from hsc_pipeline.tracking.captures import Captures
 from hsc_pipeline.tracking.indices import LEVEL
-from hsc_pipeline.tracking.population import ESTIMATORS, _checked_histories, population_size
+from hsc_pipeline.tracking.population import ESTIMATORS, checked_histories, population_size
 
 NODES = np.linspace(-6.0, 6.0, 121)  # of the standard normal law of ln output
 LAW = np.exp(-(NODES**2) / 2) / np.exp(-(NODES**2) / 2).sum()
@@ -86,11 +86,11 @@ def corrected_population(
     counts = np.asarray(counts)
     if copies_per_cell < 1:
         raise UserError(f"copies_per_cell: {copies_per_cell:g}; allowed: from 1, as corrected cells have one")
-    histories = _checked_histories(counts if counts.dtype == bool else counts >= least)
+    histories = checked_histories(counts if counts.dtype == bool else counts >= least)
     fitted = spread is None and counts.dtype != bool
     spread = spread or (fit_spread(counts, least) if fitted else catalogue_spread())
     caught = histories.sum(axis=0)
-    study = _Study(caught, counts if fitted else None, least)
+    study = Study(caught, least, fitted)
     table = population_size(histories, tuple(estimators))
     rng = np.random.default_rng(seed)
     rows = []
@@ -183,28 +183,52 @@ class PoissonLognormal:
         return out / (4 * step**2)
 
 
-class _Study:
-    """The study's own sampling: so many clones seen at each occasion, from so many fragments."""
+class Study:
+    """A study's own sampling: so many clones seen at each occasion.
 
-    def __init__(self, caught: np.ndarray, counts: np.ndarray | None, least: int):
-        self.caught, self.counts, self.least = caught.astype(float), counts, least
+    Parameters
+    ----------
+    caught : array of float, shape (occasions,)
+    least : int
+        Fragments from which a clone is seen.
+    fits_spread : bool
+        Whether the spread of output is fitted to the study's fragments.
+    """
+
+    def __init__(self, caught: np.ndarray, least: int = 1, fits_spread: bool = False):
+        self.caught, self.least, self.fits_spread = caught.astype(float), least, fits_spread
+
+    def rates(self, clones: float, sigma: float) -> np.ndarray:
+        """Return the fragments of a clone of median output at each occasion, for as many clones seen."""
+        output, wanted = np.exp(sigma * NODES), np.minimum(self.caught / clones, 1 - 1e-9)
+        if self.least > 1:
+            return self._rates_by_bisection(output, wanted)
+        # The share seen is concave in the rate, so Newton's method from below comes up to the root.
+        rate = wanted / (output @ LAW)
+        for _ in range(200):
+            missed = np.exp(-rate[:, None] * output)
+            step = (wanted - 1 + missed @ LAW) / ((missed * output) @ LAW)
+            rate = rate + step
+            if np.all(step <= 1e-11 * rate):
+                break
+        return rate
+
+    def _rates_by_bisection(self, output: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+        low, high = np.full(len(wanted), -30.0), np.full(len(wanted), 30.0)
+        for _ in range(60):
+            middle = (low + high) / 2
+            more = self._seen(np.exp(middle), output) @ LAW < wanted
+            low, high = np.where(more, middle, low), np.where(more, high, middle)
+        return np.exp(middle)
+
+    def _seen(self, rate: np.ndarray, output: np.ndarray) -> np.ndarray:
+        from scipy.special import gammainc
+
+        return gammainc(self.least, rate[:, None] * output)
 
     def chances(self, clones: float, sigma: float) -> np.ndarray:
-        """Return the chance of being seen at each occasion by size, shape (occasions, nodes)."""
-        from scipy.stats import poisson
-
-        output = np.exp(sigma * NODES)
-        low, high = np.full(len(self.caught), -30.0), np.full(len(self.caught), 30.0)
-        for _ in range(45):
-            middle = (low + high) / 2
-            seen = (
-                poisson.sf(self.least - 1, np.exp(middle)[:, None] * output)
-                if self.least > 1
-                else (-np.expm1(-np.exp(middle)[:, None] * output))
-            )
-            more = clones * (seen @ LAW) < self.caught
-            low, high = np.where(more, middle, low), np.where(more, high, middle)
-        return seen
+        """Return the chance of being seen at each occasion by output, shape (occasions, nodes)."""
+        return self._seen(self.rates(clones, sigma), np.exp(sigma * NODES))
 
     def expected(self, clones: float, sigma: float) -> tuple[Captures, np.ndarray]:
         """Return expected captures, and the chances behind them."""
@@ -245,66 +269,67 @@ class _Study:
         return float(np.exp(brentq(gap, grid[ends[0]], grid[ends[0] + 1], xtol=1e-6)))
 
     def simulate(self, rng, clones: float, spread: Spread, draws: int, estimators: tuple[str, ...]):
-        """Draw studies of so many clones; return ln estimates, (draws, estimators), and their spreads."""
-        chance_rate = self._rates(clones, spread.sigma)
-        estimates, sigmas = [], []
+        """Draw studies of so many clones.
+
+        Returns
+        -------
+        ln_estimates, ln_caught, sigmas : array
+            Shapes (draws, estimators), (draws, occasions) and (draws,), of studies without an empty
+            occasion.
+        """
+        rate = self.rates(clones, spread.sigma)
+        estimates, caught, sigmas = [], [], []
         for _ in range(draws):
             output = np.exp(spread.sigma * rng.standard_normal(round(clones)))
-            counts = rng.poisson(output[:, None] * chance_rate)
+            counts = rng.poisson(output[:, None] * rate)
             seen = counts >= self.least
             if not seen.any(axis=0).all():
                 continue
             table = population_size(seen, estimators)
             estimates.append(np.log(np.maximum(table["estimate"].to_numpy(), 1e-300)))
-            if self.counts is None:
-                sigmas.append(spread.sigma + spread.error * rng.standard_normal())
-            else:
+            caught.append(np.log(seen.sum(axis=0)))
+            if self.fits_spread:
                 sigmas.append(PoissonLognormal(counts.sum(axis=1)[counts.any(axis=1)]).sigma)
-        return np.array(estimates), np.array(sigmas)
+            else:
+                sigmas.append(spread.sigma + spread.error * rng.standard_normal())
+        return np.array(estimates), np.array(caught), np.array(sigmas)
 
-    def _rates(self, clones: float, sigma: float) -> np.ndarray:
-        from scipy.stats import poisson
+    def errors(self, estimator: str, clones: float, sigma: float, simulated, number: int) -> np.ndarray:
+        """Return the errors of the ln corrected number in simulated studies, to first order.
 
-        chance = self.chances(clones, sigma)
-        middle = len(NODES) // 2
-        if self.least == 1:
-            return -np.log1p(-chance[:, middle])
-        from scipy.optimize import brentq
+        The number depends on the estimate, on the clones caught and on sigma; its slopes are those of
+        what the estimator says.
+        """
+        step = 0.01
 
-        return np.array(
-            [
-                np.exp(brentq(lambda x, p=p: poisson.sf(self.least - 1, np.exp(x)) - p, -40, 12))
-                for p in chance[:, middle]
-            ]
-        )
+        def said(ln: float, spread: float, more: np.ndarray) -> float:
+            study = Study(self.caught * np.exp(more), self.least)
+            return np.log(study.says(estimator, clones * np.exp(ln), max(sigma + spread, 0.0)))
+
+        def slope(ln: float = 0.0, spread: float = 0.0, more: float | np.ndarray = 0.0) -> float:
+            up, down = (said(s * ln, s * spread, s * more) for s in (step, -step))
+            return (up - down) / (2 * step)
+
+        estimates, caught, sigmas = (part - part.mean(axis=0) for part in simulated)
+        gap = estimates[:, number] - slope(spread=1.0) * sigmas
+        for occasion, more in enumerate(np.eye(len(self.caught))):
+            gap = gap - slope(more=more) * caught[:, occasion]
+        return gap / slope(ln=1.0)
 
     def invert(self, estimator, estimate, spread, simulated, number, level):
-        """Return factor, number of clones and its interval, in which the two errors add on the log scale."""
+        """Return factor, number of clones and its interval."""
         from scipy.special import ndtri
 
         clones = self.root(estimator, estimate, spread.sigma)
         if not np.isfinite(clones) or simulated is None or len(simulated[0]) < 10:
             return (np.nan,) * 4
-        by_estimate = self._slope(estimator, estimate, spread.sigma, of="estimate")
-        by_sigma = self._slope(estimator, estimate, spread.sigma, of="sigma")
-        ln, sigma = simulated[0][:, number], simulated[1]
-        kept = np.isfinite(ln)
-        ln, sigma = ln[kept], sigma[kept]
-        around = by_estimate * (ln - ln.mean()) + by_sigma * (sigma - sigma.mean())
-        half = ndtri((1 + level) / 2) * around.std(ddof=1)
+        kept = np.isfinite(simulated[0][:, number])
+        errors = self.errors(estimator, clones, spread.sigma, [part[kept] for part in simulated], number)
+        half = ndtri((1 + level) / 2) * errors.std(ddof=1)
         return estimate / clones, clones, clones * np.exp(-half), clones * np.exp(half)
 
-    def _slope(self, estimator: str, estimate: float, sigma: float, of: str) -> float:
-        """Return the change of ln clones with ln estimate, or with sigma."""
-        step = 0.02
-        if of == "estimate":
-            ends = [self.root(estimator, estimate * np.exp(x), sigma) for x in (-step, step)]
-        else:
-            ends = [self.root(estimator, estimate, sigma + x) for x in (-step, step)]
-        return float(np.log(ends[1] / ends[0]) / (2 * step))
 
-
-def _reference(table, study: _Study, spread: Spread) -> float | None:
+def _reference(table, study: Study, spread: Spread) -> float | None:
     """Return the number of clones to simulate: the median over the estimators that have one."""
     found = [study.root(row.estimator, row.estimate, spread.sigma) for row in table.itertuples()]
     found = [clones for clones in found if np.isfinite(clones)]

@@ -56,7 +56,7 @@ def population_size(histories, estimators: tuple[str, ...] | None = None):
     """
     import pandas as pd
 
-    seen = _checked_histories(histories)
+    seen = checked_histories(histories)
     captures = Captures.of(seen)
     rows = [(name, ESTIMATORS[name](captures, seen)) for name in estimators or ESTIMATORS]
     return pd.DataFrame(
@@ -68,7 +68,7 @@ def population_size(histories, estimators: tuple[str, ...] | None = None):
     )
 
 
-def _checked_histories(histories) -> np.ndarray:
+def checked_histories(histories) -> np.ndarray:
     seen = np.asarray(histories)
     if seen.ndim != 2 or seen.shape[1] < 2:
         raise UserError("histories: a row per clone and a column per occasion, two or more; sample again")
@@ -166,7 +166,7 @@ def _mt_corrected(captures: Captures, seen: np.ndarray) -> Estimate:
 def _chapman(captures: Captures, seen: np.ndarray) -> Estimate:
     """Chapman's form of Lincoln and Petersen's estimator; of the last two occasions."""
     first, second = seen[:, -2], seen[:, -1]
-    n, m, again = first.sum(), second.sum(), (first & second).sum()
+    n, m, again = (float(x.sum()) for x in (first, second, first & second))
     variance = (n + 1) * (m + 1) * (n - again) * (m - again) / ((again + 1) ** 2 * (again + 2))
     return Estimate(float((n + 1) * (m + 1) / (again + 1) - 1), float(np.sqrt(variance)))
 
@@ -175,7 +175,9 @@ def _chao2(captures: Captures, seen: np.ndarray) -> Estimate:
     factor = (captures.occasions - 1) / captures.occasions
     once, twice = captures.by_number[:2]
     unseen = factor * once * (once - 1) / (2 * (twice + 1))
-    return Estimate(float(captures.clones + unseen), float(np.sqrt(chao_variance(once, twice, factor))))
+    return Estimate(
+        float(captures.clones + unseen), float(np.sqrt(max(chao_variance(once, twice, factor), 0)))
+    )
 
 
 def _jackknife(order: int) -> Callable[[Captures, np.ndarray], Estimate]:
