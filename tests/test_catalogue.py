@@ -148,9 +148,14 @@ def test_values_of_a_modification_exist_in_its_own_arms_only(disease, product):
 @pytest.mark.parametrize("family", [VECTORS, EDITS], ids=["vectors", "edits"])
 def test_modifications_of_one_family_give_the_same_values(family):
     """The stage reads the same names whichever of them a product has."""
-    names = [{name for name, layer in LAYERED if layer == f"modifications/{kind}"} for kind in family]
-    assert len(names[0]) > 10
-    assert all(other == names[0] for other in names)
+    names = {kind: {name for name, layer in LAYERED if layer == f"modifications/{kind}"} for kind in family}
+    if "hdr" in names:  # nothing else copies a template in
+        templates = {name for name in names["hdr"] if name.startswith("edit.template")}
+        assert len(templates) == 7
+        names["hdr"] -= templates
+    first = names[family[0]]
+    assert len(first) > 10
+    assert all(other == first for other in names.values())
 
 
 def test_modifications_are_those_that_the_product_stage_knows():

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from hsc_pipeline import __version__
 from hsc_pipeline.__main__ import main
-from hsc_pipeline.catalogue import EVIDENCE, FOLDER, UNITS, diseases, values_for
+from hsc_pipeline.catalogue import EVIDENCE, FOLDER, UNITS, diseases, products, values_for
 from hsc_pipeline.stages import STAGES
 from hsc_pipeline.study import ArmFile, Event, ReleaseData, Sampling, StudyFile, load_study, read_yaml
 from hsc_pipeline.tables import Table
@@ -26,7 +26,9 @@ DOCUMENTS = sorted(
     for path in REPOSITORY.glob(pattern)
 )
 CHAPTERS = (*STAGES, "models", "report")
-VALUES = {name for disease in diseases() for name in values_for(disease)}
+VALUES = {
+    name for disease in diseases() for product in products(disease) for name in values_for(disease, product)
+}
 SUBJECTS = {name.split(".")[0] for name in VALUES}
 ENDINGS = (".md", ".py", ".smk", ".yaml", ".parquet", ".csv", ".svg")
 

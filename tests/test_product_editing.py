@@ -7,6 +7,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from hsc_pipeline.catalogue import values_for
 from hsc_pipeline.product import make_products
 from hsc_pipeline.product.editing import (
     OUTCOMES,
@@ -19,7 +20,9 @@ from hsc_pipeline.product.editing import (
     long_term_alleles,
     pair_alleles,
     pair_function,
+    survival_of,
 )
+from hsc_pipeline.settings import Settings
 from tests.edits import edited
 from tests.statistics_of import LIMIT, z_of_mean, z_of_share, z_of_variance
 
@@ -240,3 +243,32 @@ def test_a_product_whose_every_cell_dies_is_valid(patient, settings_for):
     made = next(make_products([patient], settings))
     assert made["products"]["lt_hsc"].to_pylist() == [0]
     assert made["clones"].num_rows == 0
+
+
+@pytest.mark.parametrize(
+    ("template", "survival", "deletions"), [("aav", 0.35, 0.2), ("idlv", 0.525, 0.2), ("ssodn", 0.63, 0.5)]
+)
+def test_a_template_costs_cells_and_saves_deletions(template, survival, deletions):
+    """Against the break alone: survival times the template's, large deletions times its part."""
+    values = catalogue_values("sickle_cell", "sickle_cell_hdr")
+    settings = Settings({**values, "edit.template": template, "edit.logit_sd": 0.0})
+    cut = Settings({name: value for name, value in settings.values.items() if name != "edit.template"})
+    assert survival_of(settings) == pytest.approx(survival)
+    assert survival_of(cut) == 0.7
+    deleted = [bulk_alleles(1, s).mean("large_deletion") for s in (settings, cut)]
+    assert deleted[0] == pytest.approx(deletions * deleted[1])
+    # Of cells that are edited, the template's share lives.
+    bulk = bulk_alleles(1, settings)
+    edited_share = 1 - long_term_alleles(bulk, replaced_survival(settings))[0].share[0]
+    _, lives = long_term_alleles(bulk, settings)
+    assert lives == pytest.approx(1 - edited_share * (1 - survival))
+
+
+def catalogue_values(disease, product):
+    return {name: value.value for name, value in values_for(disease, product).items()}
+
+
+def replaced_survival(settings):
+    """Settings under which all edited cells live."""
+    values = {name: value for name, value in settings.values.items() if name != "edit.template"}
+    return Settings({**values, "edit.survival": 1.0})

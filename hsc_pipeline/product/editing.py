@@ -81,16 +81,31 @@ def pair_alleles(editable: float, outcomes: dict[str, float]) -> Alleles:
 def bulk_alleles(seed: int, settings: Settings) -> Alleles:
     """Return one patient's product: the catalogue's outcomes with this product's own efficiency."""
     shift = settings["edit.logit_sd"] * stream(seed, "product.editing").standard_normal()
-    edited = sum(settings[f"edit.{name}"] for name in OUTCOMES[1:])
+    edited = sum(median_chances(settings).values())
     return scaled_alleles(_shift_logit(edited, shift) / edited if edited > 0 else 0.0, settings)
 
 
 def scaled_alleles(efficiency: float, settings: Settings) -> Alleles:
     """Return the catalogue's outcomes at an efficiency, 1 for the median product's."""
-    return pair_alleles(
-        settings["edit.editable_fraction"],
-        {name: settings[f"edit.{name}"] * efficiency for name in OUTCOMES[1:]},
-    )
+    chances = {name: chance * efficiency for name, chance in median_chances(settings).items()}
+    return pair_alleles(settings["edit.editable_fraction"], chances)
+
+
+def median_chances(settings: Settings) -> dict[str, float]:
+    """Return the chance of each edited outcome of an allele, in an editable cell of the median product."""
+    chances = {name: settings[f"edit.{name}"] for name in OUTCOMES[1:]}
+    chances["large_deletion"] *= _of_template("deletion", settings)
+    return chances
+
+
+def survival_of(settings: Settings) -> float:
+    """Return the survival of edited long-term stem cells against unedited ones; a template costs some."""
+    return settings["edit.survival"] * _of_template("survival", settings)
+
+
+def _of_template(what: str, settings: Settings) -> float:
+    template = settings.values.get("edit.template")
+    return 1.0 if template is None else settings[f"edit.template_{what}.{template}"]
 
 
 def long_term_alleles(bulk: Alleles, settings: Settings) -> tuple[Alleles, float]:
@@ -104,7 +119,7 @@ def long_term_alleles(bulk: Alleles, settings: Settings) -> tuple[Alleles, float
     lost = chance["intended"] * (1 - min(settings["edit.lt_intended_ratio"], 1.0))
     chance["intended"] -= lost
     chance["indel"] += lost * settings["edit.lt_loss_to_indel"]
-    return pair_alleles(editable, chance).survive(settings["edit.survival"])
+    return pair_alleles(editable, chance).survive(survival_of(settings))
 
 
 def pair_function(settings: Settings) -> tuple[np.ndarray, np.ndarray]:

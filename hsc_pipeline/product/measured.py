@@ -3,7 +3,7 @@
 import numpy as np
 import pyarrow as pa
 
-from hsc_pipeline.product.editing import OUTCOMES, Alleles, pair_alleles
+from hsc_pipeline.product.editing import OUTCOMES, Alleles, median_chances, pair_alleles
 from hsc_pipeline.product.genome import Genome
 from hsc_pipeline.settings import Settings
 from hsc_pipeline.streams import stream
@@ -69,7 +69,7 @@ class Measured:
         if self._alleles is None:
             return None
         visible = {name: self._alleles.get(name, 0.0) for name in OUTCOMES[1:]}
-        hidden = settings["edit.editable_fraction"] * settings["edit.large_deletion"]
+        hidden = settings["edit.editable_fraction"] * median_chances(settings)["large_deletion"]
         if not sum(visible.values()):
             hidden = 0.0
         share = {name: part * (1 - hidden) for name, part in visible.items()}
