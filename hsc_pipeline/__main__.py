@@ -56,6 +56,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
     metrics.add_argument("--out", required=True, metavar="TABLE", help="the CSV to write")
     metrics.set_defaults(run=_metrics)
 
+    repertoire = commands.add_parser(
+        "repertoire", help="write a patient's receptor sequences as an AIRR Rearrangement table"
+    )
+    repertoire.add_argument("study", help="results/<study>")
+    repertoire.add_argument("--arm", required=True)
+    repertoire.add_argument("--patient", type=int, required=True, metavar="N")
+    repertoire.add_argument("--out", required=True, metavar="FILE", help="the TSV to write")
+    repertoire.add_argument("--cell", default="cd4_t", help="cd4_t, cd8_t or b_cell")
+    repertoire.add_argument("--month", type=float, help="a visit; the last one by default")
+    repertoire.add_argument("--cells", type=int, default=1000, help="cells of the sample")
+    repertoire.add_argument("--no-pgen", action="store_true", help="leave out generation probabilities")
+    repertoire.set_defaults(run=_repertoire)
+
+    epitopes = commands.add_parser(
+        "epitopes", help="score the peptides of a product that are new to a patient"
+    )
+    epitopes.add_argument("protein", metavar="FASTA", help="the product's protein")
+    epitopes.add_argument("--alleles", nargs="+", required=True, metavar="HLA", help="such as HLA-A*02:01")
+    epitopes.add_argument("--own", metavar="FASTA", help="what the patient makes; nothing if not given")
+    epitopes.add_argument("--lengths", nargs="+", type=int, default=(9,), help="of peptides, 8 to 11")
+    epitopes.add_argument("--method", default="smm", help="smm or smmpmbec")
+    epitopes.add_argument("--out", required=True, metavar="TABLE", help="the CSV to write")
+    epitopes.set_defaults(run=_epitopes)
+
     options = parser.parse_args(arguments)
     try:
         return options.run(options)
@@ -111,6 +135,39 @@ def _metrics(options: argparse.Namespace) -> int:
 
     samples = write_metrics(options.file, options.out, options.format)
     print(f"{options.out}: {samples} samples")
+    return 0
+
+
+def _repertoire(options: argparse.Namespace) -> int:
+    from hsc_pipeline.immunity.sequences import write_repertoire
+
+    clonotypes = write_repertoire(
+        options.study,
+        options.out,
+        arm=options.arm,
+        patient=options.patient,
+        cell=options.cell,
+        month=options.month,
+        cells=options.cells,
+        probabilities=not options.no_pgen,
+    )
+    print(f"{options.out}: {clonotypes} clonotypes")
+    return 0
+
+
+def _epitopes(options: argparse.Namespace) -> int:
+    from hsc_pipeline.immunity.epitopes import write_epitopes
+
+    scored = write_epitopes(
+        options.protein,
+        options.out,
+        alleles=options.alleles,
+        own=options.own,
+        lengths=options.lengths,
+        method=options.method,
+    )
+    binders = sum(scored.column("binds").to_pylist())
+    print(f"{options.out}: {scored.num_rows} peptides by allele, {binders} bind below 500 nM")
     return 0
 
 

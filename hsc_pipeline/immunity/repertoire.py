@@ -21,8 +21,12 @@ from hsc_pipeline.streams import stream
 from hsc_pipeline.tables import Column, Table
 
 CELLS = (*T_CELLS, "b_cell")
+NAIVE_OF = {**{cell: pools[0] for cell, pools in T_CELLS.items()}, "b_cell": "b_cell"}
 BRANCH_OF = {"cd4_t": "t_cell", "cd8_t": "t_cell", "b_cell": "b_cell"}
 UL_PER_ML = 1000
+MOST_IN_ONE = 0.9  # of memory cells, in the largest clonotype
+
+Pools = dict[str, tuple[float, float]]  # naive and memory cells of the body: corrected, others
 
 _COUNT = {"unit": "clonotypes", "least": 0}
 _SHARE = {"unit": "", "least": 0, "most": 1}
@@ -103,25 +107,15 @@ def repertoire_patient(
         for visit, (month, age) in enumerate(zip(months, ages, strict=True)):
             own, other, thymic = (part[visit] for part in founders[branch])
             pools = split_pools(cell, counts, visit, patient["weight_kg"], settings)
-            normal = normal_pools(cell, float(age), patient["weight_kg"], norms, settings)
-            measured = measure(
-                cell, pools, (own + thymic, other), float(age), patient["null_genotype"], settings
-            )
-            healthy = measure(
-                cell, normal, (0.0, settings[f"repertoire.{branch}.progenitors"]), float(age), False, settings
-            )
             rows.append(
                 {
                     "patient": patient["patient"],
                     "month": month,
                     "cell": cell,
-                    **measured,
-                    "normal_clonotypes": healthy["functional_clonotypes"],
-                    "normal_sampled_clonotypes": healthy["sampled_clonotypes"],
                     "progenitors": own + thymic,
                     "hsc_clones": distinct_in_draws(weights[branch][visit], own),
-                    "score": richness_score(
-                        measured["functional_clonotypes"], healthy["functional_clonotypes"], settings
+                    **against_normal(
+                        cell, pools, (own + thymic, other), float(age), patient, norms, settings
                     ),
                 }
             )
@@ -131,13 +125,35 @@ def repertoire_patient(
     }
 
 
+def against_normal(
+    cell: str,
+    pools: Pools,
+    founders: tuple[float, float],
+    age: float,
+    patient: Mapping,
+    norms: Norms,
+    settings: Settings,
+) -> dict[str, float]:
+    """Return the columns of `REPERTOIRE` of one visit that compare it with a median person of that age."""
+    function = uncorrected_function(cell, patient["null_genotype"], settings)
+    normal = normal_pools(cell, age, patient["weight_kg"], norms, settings)
+    whole = settings[f"repertoire.{BRANCH_OF[cell]}.progenitors"]
+    measured = measure(cell, pools, founders, age, settings)
+    healthy = measure(cell, normal, (0.0, whole), age, settings)
+    corrected, others = measured["corrected_clonotypes"], measured.pop("other_clonotypes")
+    return {
+        **measured,
+        "functional_clonotypes": corrected + function * others,
+        "normal_clonotypes": healthy["clonotypes"],
+        "normal_sampled_clonotypes": healthy["sampled_clonotypes"],
+        "score": richness_score(corrected, others, function, healthy["clonotypes"], settings),
+    }
+
+
 def body_cells(per_ul: float, weight_kg: float, settings: Settings) -> float:
     """Return lymphocytes of the whole body from those in a microlitre of blood."""
     blood = weight_kg * settings["repertoire.blood_ml_per_kg"] * UL_PER_ML
     return per_ul * blood / settings["repertoire.blood_share"]
-
-
-Pools = dict[str, tuple[float, float]]  # naive and memory cells of the body: corrected, others
 
 
 def split_pools(
@@ -178,14 +194,9 @@ def new_share(cell: str, age: float, settings: Settings) -> float:
 
 
 def measure(
-    cell: str,
-    pools: Pools,
-    founders: tuple[float, float],
-    age: float,
-    null_genotype: bool,
-    settings: Settings,
+    cell: str, pools: Pools, founders: tuple[float, float], age: float, settings: Settings
 ) -> dict[str, float]:
-    """Return the columns of `REPERTOIRE` that follow from the cells of one visit.
+    """Return the measures of a repertoire.
 
     Parameters
     ----------
@@ -195,16 +206,14 @@ def measure(
     founders : tuple of float
         Corrected and other progenitors.
     age : float
-    null_genotype : bool
     settings : Settings
     """
-    spectra = [spectrum(cell, pools, origin, founders[origin], age, settings) for origin in (0, 1)]
-    both = spectra[0] + spectra[1]
-    function = uncorrected_function(cell, null_genotype, settings)
+    corrected, others = (spectrum(cell, pools, origin, founders[origin], age, settings) for origin in (0, 1))
+    both = corrected + others
     return {
         "clonotypes": both.clonotypes,
-        "corrected_clonotypes": spectra[0].clonotypes,
-        "functional_clonotypes": spectra[0].clonotypes + function * spectra[1].clonotypes,
+        "corrected_clonotypes": corrected.clonotypes,
+        "other_clonotypes": others.clonotypes,
         "evenness": min(both.evenness(), 1.0),
         "top_clonotype_share": both.top_share(),
         "sampled_clonotypes": both.sampled(settings["repertoire.sample_cells"]),
@@ -215,19 +224,24 @@ def spectrum(
     cell: str, pools: Pools, origin: int, founders: float, age: float, settings: Settings
 ) -> Spectrum:
     """Return the spectrum of corrected (0) or other (1) cells, naive and memory ones together."""
-    branch = BRANCH_OF[cell]
-    naive, memory = pools["naive"][origin], pools["memory"][origin]
-    clonotypes = naive_clonotypes(cell, naive, founders, age, settings)
-    parts = (
-        naive_spectrum(naive, clonotypes, int(settings[f"repertoire.{branch}.burst"])),
-        memory_spectrum(
-            memory,
-            settings[f"repertoire.{cell}.memory_exponent"],
-            settings[f"repertoire.{cell}.memory_smallest"],
-            settings[f"repertoire.{cell}.memory_largest_share"],
-        ),
+    naive, memory = (pools[subset][origin] for subset in ("naive", "memory"))
+    return naive_part(cell, naive, founders, age, settings) + memory_part(cell, memory, age, settings)
+
+
+def naive_part(cell: str, cells: float, founders: float, age: float, settings: Settings) -> Spectrum:
+    """Return the spectrum of so many naive cells of so many progenitors."""
+    clonotypes = naive_clonotypes(cell, cells, founders, age, settings)
+    return naive_spectrum(cells, clonotypes, int(settings[f"repertoire.{BRANCH_OF[cell]}.burst"]))
+
+
+def memory_part(cell: str, cells: float, age: float, settings: Settings) -> Spectrum:
+    """Return the spectrum of so many memory cells; the largest clonotype grows with age."""
+    return memory_spectrum(
+        cells,
+        settings[f"repertoire.{cell}.memory_exponent"],
+        settings[f"repertoire.{cell}.memory_smallest"],
+        min(settings[f"repertoire.{cell}.largest_share_per_year"] * age, MOST_IN_ONE),
     )
-    return parts[0] + parts[1]
 
 
 def naive_clonotypes(cell: str, cells: float, founders: float, age: float, settings: Settings) -> float:
@@ -281,7 +295,8 @@ def progenitors(
 def distinct_in_draws(weights: tuple[np.ndarray, np.ndarray], draws: float) -> float:
     """Return the clones expected among `draws` progenitors: sum of 1 - (1 - w_i)^draws."""
     with np.errstate(divide="ignore"):
-        return float(-np.expm1(draws * np.log1p(-np.minimum(weights[1], 1))).sum())
+        missed = np.exp(draws * np.log1p(-np.minimum(weights[1], 1)))
+    return float((1 - missed).sum())
 
 
 def link(
@@ -299,21 +314,15 @@ def link(
         clone, weight = by_visit[-1]
         own, _, settled = (part[-1] for part in founders[branch])
         drawn = draw_progenitors(patient["patient_seed"], branch, weight, own)
-        naive = [
-            naive_clonotypes(
-                cell,
-                split_pools(cell, counts, len(months) - 1, patient["weight_kg"], settings)["naive"][0],
-                own + settled,
-                age,
-                settings,
-            )
-            for cell in CELLS
-            if BRANCH_OF[cell] == branch
-        ]
+        clonotypes = 0.0
+        for cell in (cell for cell, its in BRANCH_OF.items() if its == branch):
+            cells = split_pools(cell, counts, len(months) - 1, patient["weight_kg"], settings)["naive"][0]
+            from_stem = counts[NAIVE_OF[cell]]["stem_cell_share"][-1]
+            clonotypes += from_stem * naive_clonotypes(cell, cells, own + settled, age, settings)
         some = np.flatnonzero(drawn)
         columns["clone"].append(clone[some])
         columns["progenitors"].append(drawn[some])
-        columns["clonotypes"].append(sum(naive) * drawn[some] / max(drawn.sum() + settled, 1))
+        columns["clonotypes"].append(clonotypes * drawn[some] / max(drawn.sum(), 1))
         columns["branch"].append(np.full(len(some), branch))
         columns["patient"].append(np.full(len(some), patient["patient"]))
         columns["month"].append(np.full(len(some), months[-1]))
@@ -327,13 +336,28 @@ def draw_progenitors(seed: int, branch: str, weights: np.ndarray, number: float)
     return stream(seed, f"immunity.progenitors.{branch}").multinomial(max(round(number), 1), weights)
 
 
-def richness_score(functional: float, normal: float, settings: Settings) -> float:
-    """Return 100 on a scale of logarithms from a repertoire that protects nobody to one that suffices.
+def richness_score(
+    corrected: float, others: float, function: float, normal: float, settings: Settings
+) -> float:
+    """Return (1 - phi) L(corrected) + phi L(all), so that cells without function hide nothing.
 
-    The first is ``repertoire.least_clonotypes``, the second a share
-    ``repertoire.full_share`` of the normal number for age.
+    L runs in logarithms from 0 at a share ``repertoire.least_share`` of the normal number for age to
+    100 at ``repertoire.full_share`` of it.
+
+    Parameters
+    ----------
+    corrected, others : float
+        Clonotypes.
+    function : float
+        Of an uncorrected cell, phi.
+    normal : float
+        Clonotypes of a median person of this age.
+    settings : Settings
     """
-    least, full = settings["repertoire.least_clonotypes"], settings["repertoire.full_share"] * normal
-    if functional <= least:
-        return 0.0
-    return float(min(100 * np.log(functional / least) / np.log(full / least), 100))
+    least, full = settings["repertoire.least_share"], settings["repertoire.full_share"]
+
+    def scale(clonotypes: float) -> float:
+        share = max(clonotypes / normal, least)
+        return min(100 * np.log(share / least) / np.log(full / least), 100.0)
+
+    return float((1 - function) * scale(corrected) + function * scale(corrected + others))

@@ -1,8 +1,8 @@
 """Autoimmune reset: how much of the old memory conditioning leaves, and what that does to relapses.
 
 Old lines are host T cells that outlive conditioning, as `blood` has them.  Naive cells that thymus
-and marrow made since are new.  The hazard of a relapse is in proportion to autoreactive memory: the
-old, and what arises anew.
+and marrow made since are new.  The hazard of a relapse is a power of autoreactive memory: the old, and
+what arises anew.
 """
 
 from collections.abc import Mapping
@@ -67,7 +67,7 @@ def reset_patient(
     old, whole = old_lines(patient, counts, infused, settings)
     memory_old = {pool: np.minimum(ratio(old[pool], whole[pool]), 1) for pool in MEMORY}
     autoreactive = autoreactive_memory(months, old, infused, settings)
-    hazard = settings["reset.relapse_per_year"] * autoreactive
+    hazard = settings["reset.relapse_per_year"] * autoreactive ** settings["reset.relapse_exponent"]
     naive_old, naive = (sum(part[pool] for pool in POOLS if pool not in MEMORY) for part in (old, whole))
     columns = {
         "patient": np.full(len(months), patient["patient"]),
@@ -110,7 +110,8 @@ def autoreactive_memory(
     months: np.ndarray, old: Mapping[str, np.ndarray], infused: bool, settings: Settings
 ) -> np.ndarray:
     """Return autoreactive memory against that before: old lines, and new ones since infusion."""
-    left = np.mean([old[pool] / untreated(pool, settings) for pool in MEMORY], axis=0)
+    helpers, killers = (ratio(old[pool], untreated(pool, settings)) for pool in MEMORY)
+    left = settings["reset.cd4_share"] * helpers + (1 - settings["reset.cd4_share"]) * killers
     new = settings["reset.new_autoreactive_per_year"] * months / 12 if infused else 0.0
     return np.minimum(left + new * (1 - np.minimum(left, 1)), 1.0)
 

@@ -1,25 +1,19 @@
-"""Vaccines: doses give plasmablasts, memory and a titre that wanes; who responds, and from when.
+"""Vaccines: who responds to which, from when on, and for how long; `titres` holds the laws."""
 
-A dose calls up c (1 + (G - 1) M) plasmablasts, one in a healthy person's first dose; c is the capacity
-to respond and M the memory so far, which grows by pi c (1 - M).  The titre of a dose is in
-proportion to its plasmablasts and wanes as f exp(-t/tau) + (1 - f) (1 + t)^-b, t in years.
-"""
-
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 
-from hsc_pipeline.errors import ModelError, UserError
 from hsc_pipeline.immunity.reconstitution import normal_cdf, uncorrected_function
+from hsc_pipeline.immunity.titres import Waning, give_doses, titre
 from hsc_pipeline.settings import Settings
 from hsc_pipeline.streams import stream
 from hsc_pipeline.tables import Column, Table
 
 VACCINES = ("tetanus", "pneumococcal", "measles", "hepatitis_b", "sars_cov_2")
 READ_MONTHS = 1.0  # after the last dose, when a response is usually measured
-FEWEST_TITRES = 5  # one more than the parameters of the waning law
 WHO = ("patient", "healthy", "weakened", "untreated")
 
 _SHARE = {"unit": "", "least": 0, "most": 1}
@@ -71,86 +65,6 @@ TITRES = Table(
         "protected": Column(pa.bool_(), "", "whether the titre reaches the threshold"),
     },
 )
-
-
-@dataclass(frozen=True)
-class Waning:
-    """How a titre wanes: f exp(-t/tau) + (1 - f) (1 + t)^-b.
-
-    Attributes
-    ----------
-    short_lived : float
-        Share f of the titre that short-lived plasma cells make.
-    life_years : float
-        Their mean life tau.
-    exponent : float
-        Of the power law of the rest, b.
-    """
-
-    short_lived: float
-    life_years: float
-    exponent: float
-
-    @classmethod
-    def of(cls, vaccine: str, settings: Settings) -> "Waning":
-        """Return that of a vaccine in the catalogue."""
-        return cls(
-            settings[f"vaccine.{vaccine}.short_lived_share"],
-            settings[f"vaccine.{vaccine}.short_lived_months"] / 12,
-            settings[f"vaccine.{vaccine}.waning_exponent"],
-        )
-
-    def left(self, years: np.ndarray) -> np.ndarray:
-        """Return the titre left after `years`, against the first; 0 before the dose."""
-        after = np.maximum(years, 0.0)
-        left = self.short_lived * np.exp(-after / self.life_years)
-        left = left + (1 - self.short_lived) * (1 + after) ** -self.exponent
-        return np.where(np.asarray(years) >= 0, left, 0.0)
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """What the doses of one schedule did.
-
-    Attributes
-    ----------
-    months : array of float, shape (doses,)
-        Of the doses, from the first.
-    plasmablasts, memory : array of float, shape (doses, ...)
-        Called up by each dose, and memory after it.
-    """
-
-    months: np.ndarray
-    plasmablasts: np.ndarray
-    memory: np.ndarray
-
-
-def give_doses(months: Sequence[float], capacity: np.ndarray, priming: float, recall: float) -> Schedule:
-    """Give a schedule.
-
-    Parameters
-    ----------
-    months : sequence of float, length doses
-    capacity : array of float, shape (doses, ...)
-        To respond at each dose, 1 in health.
-    priming : float
-        Share pi of the missing memory that a dose gives in health.
-    recall : float
-        Plasmablasts of full memory against none, G.
-    """
-    memory = np.zeros(capacity.shape[1:])
-    called, kept = [], []
-    for at_dose in capacity:
-        called.append(at_dose * (1 + (recall - 1) * memory))
-        memory = memory + priming * at_dose * (1 - memory)
-        kept.append(memory)
-    return Schedule(np.asarray(months, float), np.array(called), np.array(kept))
-
-
-def titre(schedule: Schedule, waning: Waning, month: float) -> np.ndarray:
-    """Return what all doses left by `month`, per plasmablast of a healthy first dose."""
-    left = waning.left((month - schedule.months) / 12)
-    return np.tensordot(left, schedule.plasmablasts, axes=1)
 
 
 def dose_offsets(vaccine: str, settings: Settings) -> np.ndarray:
@@ -214,7 +128,7 @@ def respond(vaccine: str, capacities: np.ndarray, settings: Settings) -> Respons
         At each dose.
     settings : Settings
     """
-    months, waning = dose_offsets(vaccine, settings), Waning.of(vaccine, settings)
+    months, waning = dose_offsets(vaccine, settings), waning_of(vaccine, settings)
     given = give_doses(months, capacities, *boosting(vaccine, settings))
     read, late = months[-1] + READ_MONTHS, months[-1] + 12 * settings["vaccine.horizon_years"]
     scale = titre_scale(vaccine, settings)
@@ -228,6 +142,15 @@ def respond(vaccine: str, capacities: np.ndarray, settings: Settings) -> Respons
     )
 
 
+def waning_of(vaccine: str, settings: Settings) -> Waning:
+    """Return how the titre of a vaccine wanes."""
+    return Waning(
+        settings[f"vaccine.{vaccine}.short_lived_share"],
+        settings[f"vaccine.{vaccine}.short_lived_months"] / 12,
+        settings[f"vaccine.{vaccine}.waning_exponent"],
+    )
+
+
 def boosting(vaccine: str, settings: Settings) -> tuple[float, float]:
     """Return the share of the missing memory that a dose gives, and the gain of recall."""
     return settings[f"vaccine.{vaccine}.priming"], settings[f"vaccine.{vaccine}.recall"]
@@ -235,7 +158,7 @@ def boosting(vaccine: str, settings: Settings) -> tuple[float, float]:
 
 def titre_scale(vaccine: str, settings: Settings) -> float:
     """Return the titre per plasmablast that gives a healthy person the median titre of the catalogue."""
-    months, waning = dose_offsets(vaccine, settings), Waning.of(vaccine, settings)
+    months, waning = dose_offsets(vaccine, settings), waning_of(vaccine, settings)
     healthy = give_doses(months, np.ones(len(months)), *boosting(vaccine, settings))
     read = months[-1] + READ_MONTHS
     return settings[f"vaccine.{vaccine}.median_titre"] / float(titre(healthy, waning, read))
@@ -361,7 +284,7 @@ def titre_rows(
     when = start + dose_offsets(vaccine, settings)
     capacities = at_doses(vaccine, np.array([start]), months, relative, settings)[:, 0]
     given = give_doses(when, capacities, *boosting(vaccine, settings))
-    waning, scale = Waning.of(vaccine, settings), titre_scale(vaccine, settings)
+    waning, scale = waning_of(vaccine, settings), titre_scale(vaccine, settings)
     own = scale * np.exp(
         settings[f"vaccine.{vaccine}.titre_ln_sd"]
         * stream(patient["patient_seed"], f"immunity.titre.{vaccine}").standard_normal()
@@ -377,68 +300,6 @@ def titre_rows(
         "threshold": np.full(len(months), threshold),
         "protected": level >= threshold,
     }
-
-
-@dataclass(frozen=True)
-class Fit:
-    """A waning law fitted to titres.
-
-    Attributes
-    ----------
-    titre : float
-        At the dose, in the unit of the data.
-    waning : Waning
-    standard_errors : array of float, shape (4,)
-        Of ln titre, logit of the short-lived share, ln of its life and ln of the exponent.
-    """
-
-    titre: float
-    waning: Waning
-    standard_errors: np.ndarray
-
-
-def fit_waning(years: np.ndarray, titres: np.ndarray) -> Fit:
-    """Fit A [f exp(-t/tau) + (1 - f)(1 + t)^-b] to titres by least squares of logarithms.
-
-    Parameters
-    ----------
-    years : array of float, shape (n,)
-        Since the dose, n at least 5.
-    titres : array of float, shape (n,)
-        Above 0.
-
-    Raises
-    ------
-    UserError
-        If there are too few titres, or one is not above 0.
-    ModelError
-        If the fit does not converge.
-    """
-    from scipy.optimize import least_squares
-    from scipy.special import expit
-
-    years, titres = np.asarray(years, float), np.asarray(titres, float)
-    if len(titres) < FEWEST_TITRES or np.any(titres <= 0):
-        raise UserError(
-            f"titres: {len(titres)} given, the least {titres.min(initial=np.inf):g}; "
-            f"needed: {FEWEST_TITRES} or more, all above 0"
-        )
-
-    def curve(p: np.ndarray) -> np.ndarray:
-        return p[0] + np.log(Waning(expit(p[1]), np.exp(p[2]), np.exp(p[3])).left(years))
-
-    start = np.array([np.log(titres.max()), 0.0, np.log(0.3), np.log(0.5)])
-    found = least_squares(lambda p: curve(p) - np.log(titres), start)
-    if not found.success:
-        raise ModelError(f"waning: the fit did not converge: {found.message}")
-    freedom = max(len(titres) - len(start), 1)
-    covariance = np.linalg.pinv(found.jac.T @ found.jac) * 2 * found.cost / freedom
-    level, share, life, exponent = found.x
-    return Fit(
-        float(np.exp(level)),
-        Waning(float(expit(share)), float(np.exp(life)), float(np.exp(exponent))),
-        np.sqrt(np.diag(covariance)),
-    )
 
 
 def revaccination_month(responses: pa.Table, vaccine: str, worthwhile: float) -> float | None:
