@@ -49,7 +49,13 @@ def simulate_arm(study: Study, arm: str, patients: Sequence[int] | None = None) 
     marrow = join(engraft_patients(rows, products, clones, drivers, events, settings("engraftment")))
     blood = join(
         bleed_patients(
-            rows, products, clones, sites, *split(marrow, "marrow", "clone_sizes"), settings("blood")
+            rows,
+            products,
+            clones,
+            sites,
+            *split(marrow, "marrow", "clone_sizes"),
+            events,
+            settings("blood"),
         )
     )
     scores = join(assess_patients(rows, *split(blood, "counts"), settings("immunity")))

@@ -23,6 +23,7 @@ def bleed_patients(
     sites: Mapping[int, Mapping],
     marrow: Mapping[int, Mapping],
     clone_sizes: Mapping[int, Mapping],
+    events: Mapping[int, Mapping],
     settings: Settings,
 ) -> Iterator[dict[str, pa.Table]]:
     """Draw each patient's blood at every visit, and the laboratory's reading of it.
@@ -33,9 +34,9 @@ def bleed_patients(
         Rows of `plan.PATIENTS`.
     products : mapping of int to mapping
         Rows of `product.PRODUCTS` by patient.
-    clones, sites, marrow, clone_sizes : mapping of int to mapping of str to array
-        Columns of `product.CLONES`, `product.SITES`, `engraftment.MARROW` and `engraftment.CLONE_SIZES`
-        by patient.
+    clones, sites, marrow, clone_sizes, events : mapping of int to mapping of str to array
+        Columns of `product.CLONES`, `product.SITES`, `engraftment.MARROW`, `engraftment.CLONE_SIZES` and
+        `plan.EVENTS` by patient.
     settings : Settings
         Of the stage ``blood``.
 
@@ -49,7 +50,7 @@ def bleed_patients(
     for patient in patients:
         number = patient["patient"]
         product = products[number]
-        blood, recovery = count_blood(patient, product, marrow[number], norms, settings)
+        blood, recovery = count_blood(patient, product, marrow[number], norms, settings, events[number])
         met = meet_clones(
             patient, product, blood, clones[number], clone_sizes[number], sites[number], settings
         )

@@ -26,13 +26,19 @@ from hsc_pipeline.blood.pools import (
     untreated,
 )
 from hsc_pipeline.blood.production import Production, produce
+from hsc_pipeline.events import months_of
 from hsc_pipeline.norms import Norms
 from hsc_pipeline.settings import Settings
 from hsc_pipeline.streams import stream
 
 
 def count_blood(
-    patient: Mapping, product: Mapping, marrow: Mapping[str, np.ndarray], norms: Norms, settings: Settings
+    patient: Mapping,
+    product: Mapping,
+    marrow: Mapping[str, np.ndarray],
+    norms: Norms,
+    settings: Settings,
+    events: Mapping[str, np.ndarray] | None = None,
 ) -> tuple[Blood, pa.Table]:
     """Return one patient's true blood and `RECOVERY`.
 
@@ -45,6 +51,8 @@ def count_blood(
     norms : Norms
     settings : Settings
         Of the stage ``blood``.
+    events : mapping of str to array, optional
+        Columns of `plan.EVENTS` of this patient; none by default.
     """
     seed, age = patient["patient_seed"], patient["age_years"]
     months = np.asarray(settings.study["visits_months"], float)
@@ -52,7 +60,8 @@ def count_blood(
     made = produce(times, patient, product, marrow, settings)
     days = recovery_days(seed, product, settings) if product["infused"] else {}
     delays = {lineage: delay(lineage, age, days, norms, settings) for lineage in (*POOLS, "red_cell")}
-    cells, parts = fill_pools(times, made, delays, settings)
+    held_up = hold_up(times, product, events, settings) if events else 0.0
+    cells, parts = fill_pools(times, made, delays, settings, held_up)
     cells["red_cell"], parts["red_cell"] = fill_red_cells(times, made, delays, settings)
 
     at = np.searchsorted(times, months)
@@ -67,6 +76,14 @@ def count_blood(
         of[cell] = sum(of[pool] for pool in pools)
     blood = Blood(months, ages, per_ul, of, made.seeded)
     return blood, recovery_table(patient, days, made, norms, settings)
+
+
+def hold_up(
+    times: np.ndarray, product: Mapping, events: Mapping[str, np.ndarray], settings: Settings
+) -> np.ndarray:
+    """Return months by which graft-versus-host disease and its treatment hold up lymphocytes by `times`."""
+    ill = months_of("gvhd", times, events) if product["infused"] else np.zeros(len(times))
+    return settings["blood.gvhd_stall"] * ill
 
 
 def normal_count(

@@ -17,6 +17,7 @@ from hsc_pipeline.streams import spread
 
 # Lymphocytes expand in the periphery to a set-point; platelets number what the marrow makes.
 SELF_FILLING = frozenset(POOLS) - {"platelet"}
+LYMPHOID = ("b_cell", *T_OF)  # what graft-versus-host disease and its treatment hold up
 MEMORY_OF = {f"{cell}_memory": f"{cell}_naive" for cell in ("cd4", "cd8")}
 COUNTED_DAYS = ("neutrophil", "platelet")
 DAYS_PER_MONTH = 365.25 / 12
@@ -65,7 +66,11 @@ def delay(
 
 
 def fill_pools(
-    times: np.ndarray, made: Production, delays: Mapping[str, tuple[float, float]], settings: Settings
+    times: np.ndarray,
+    made: Production,
+    delays: Mapping[str, tuple[float, float]],
+    settings: Settings,
+    held_up: np.ndarray | float = 0.0,
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Return cells of each pool and their `PARTS`, against the norm, at `times`.
 
@@ -80,6 +85,8 @@ def fill_pools(
     made : Production
     delays : mapping of str to (mean months, stages)
     settings : Settings
+    held_up : array of float, shape (times,), optional
+        Months by which the recovery of lymphocytes lags.
 
     Returns
     -------
@@ -87,10 +94,11 @@ def fill_pools(
         Cells, shape (times,), and parts, shape (8, times), by pool.
     """
     fed = {pool: inflow(pool, made, settings) for pool in POOLS}
-    total, parts = _fill(times, made, delays, {p: fed[p] for p in POOLS if p not in MEMORY_OF}, settings)
+    first = {pool: fed[pool] for pool in POOLS if pool not in MEMORY_OF}
+    total, parts = _fill(times, made, delays, first, settings, held_up)
     # Memory cells come from naive ones, whoever they belong to.
     memory = {pool: (fed[pool][0], ratio(parts[naive], total[naive])) for pool, naive in MEMORY_OF.items()}
-    more_cells, more_parts = _fill(times, made, delays, memory, settings)
+    more_cells, more_parts = _fill(times, made, delays, memory, settings, held_up)
     return total | more_cells, parts | more_parts
 
 
@@ -100,10 +108,11 @@ def _fill(
     delays: Mapping[str, tuple[float, float]],
     fed: Mapping[str, tuple[np.ndarray, np.ndarray]],
     settings: Settings,
+    held_up: np.ndarray | float,
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     total, new, share = [], [], []
     for pool, (aim, parts) in fed.items():
-        grown = erlang_cdf(times, *delays[pool])
+        grown = erlang_cdf(times - held_up if pool in LYMPHOID else times, *delays[pool])
         marrow_made = grown * aim + (1 - grown) * made.spared * untreated(pool, settings)
         survivors = outliving(pool, times, made.spared, settings)
         produced = marrow_made * np.maximum(1 - ratio(survivors, aim), 0)

@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from hsc_pipeline.blood.lineages import T_CELLS, ratio
+from hsc_pipeline.events import months_of
 from hsc_pipeline.immunity.columns import by_lineage, of_table
 from hsc_pipeline.settings import Settings
 from hsc_pipeline.tables import Column, Table
@@ -52,7 +53,7 @@ def graft_effects(
             sum(counts[cell][name] for cell in T_CELLS) for name in ("corrected_per_ul", "count_per_ul")
         )
         donor = np.minimum(ratio(theirs, whole), 1)
-        ill = gvhd_months(months, of_table(tables["events"]))
+        ill = months_of("gvhd", months, of_table(tables["events"]))
     relapse = relapse_ratio(donor, ill > 0, settings)
     return {
         "graft_effects": GRAFT_EFFECTS.build(
@@ -66,18 +67,6 @@ def graft_effects(
             }
         )
     }
-
-
-def gvhd_months(months: np.ndarray, events: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Return months of graft-versus-host disease by each visit; episodes that overlap count once."""
-    here = events["kind"] == "gvhd"
-    starts, lengths = events["month"][here], events["duration_months"][here]
-    total, reached = np.zeros(len(months)), 0.0
-    for start, length in sorted(zip(starts, lengths, strict=True)):
-        begin, end = max(start, reached), max(start + length, reached)
-        total += np.clip(months, begin, end) - begin
-        reached = end
-    return total
 
 
 def relapse_ratio(donor: np.ndarray, gvhd: np.ndarray, settings: Settings) -> np.ndarray:

@@ -4,6 +4,7 @@
 rule bleed:
     input:
         patients="results/{study}/plan/{arm}/patients.parquet",
+        events="results/{study}/plan/{arm}/events.parquet",
         products="results/{study}/product/{arm}/products.parquet",
         clones="results/{study}/product/{arm}/clones.parquet",
         sites="results/{study}/product/{arm}/sites.parquet",

@@ -6,7 +6,7 @@ start(snakemake.log[0])
 
 from hsc_pipeline.blood import bleed_patients
 from hsc_pipeline.engraftment import CLONE_SIZES, MARROW
-from hsc_pipeline.plan import PATIENTS
+from hsc_pipeline.plan import EVENTS, PATIENTS
 from hsc_pipeline.product import CLONES, PRODUCTS, SITES
 from hsc_pipeline.settings import Settings
 from hsc_pipeline.tables import by_patient, write_together
@@ -21,6 +21,7 @@ parts = bleed_patients(
     sites=by_patient(SITES.read(snakemake.input.sites, batch), numbers),
     marrow=by_patient(MARROW.read(snakemake.input.marrow, batch), numbers),
     clone_sizes=by_patient(CLONE_SIZES.read(snakemake.input.clone_sizes, batch), numbers),
+    events=by_patient(EVENTS.read(snakemake.input.events, batch), numbers),
     settings=Settings(**snakemake.params.settings),
 )
 write_together(dict(snakemake.output.items()), progress(parts, len(patients), "bloods"))
