@@ -39,6 +39,9 @@ def engraft_one(
         "lt_hsc": corrected + uncorrected,
         "lt_hsc_corrected": corrected,
         "backup_lt_hsc": 0,
+        "cd34_per_kg": 1e7,
+        "corrected_fraction": 1.0,
+        "copies_per_corrected": 2.0,
         **(product or {}),
     }
     made = {

@@ -553,7 +553,7 @@ def test_a_few_dozen_stem_cells_do_not_fill_the_blood(count):
 SCID = {
     **{f"disease.untreated_count.{cell}": 0.02 for cell in T_CELLS},
     **{f"disease.odds_ratio.{cell}": 1000 for cell in T_CELLS},
-    "blood.thymic_seeding_per_cd34": 1e-6,
+    "thymus.seeding_per_cd34": 1e-6,
 }
 
 

@@ -10,8 +10,8 @@ import numpy as np
 
 from hsc_pipeline.blood.lineages import ratio, select
 from hsc_pipeline.engraftment.conditioning import typical_residual
+from hsc_pipeline.engraftment.thymus import settle_in_thymus
 from hsc_pipeline.settings import Settings
-from hsc_pipeline.streams import stream
 
 
 @dataclass(frozen=True)
@@ -165,13 +165,6 @@ def early_infused_share(spared: float, dose: float) -> float:
     """
     infused = dose * (1 - spared)
     return infused / (infused + spared) if infused + spared > 0 else 0.0
-
-
-def settle_in_thymus(patient: Mapping, product: Mapping, settings: Settings) -> int:
-    """Draw how many corrected progenitors settle in a thymus that has room for them."""
-    infused = product["cd34_per_kg"] * patient["weight_kg"] * settings["blood.thymic_seeding_per_cd34"]
-    expected = infused * product["corrected_fraction"] * settings["disease.thymic_niches_free"]
-    return int(stream(patient["patient_seed"], "blood.thymus").poisson(expected))
 
 
 def erlang_cdf(time: np.ndarray, mean: float, stages: float) -> np.ndarray:

@@ -23,6 +23,7 @@ from hsc_pipeline.engraftment.conditioning import residual_fraction
 from hsc_pipeline.engraftment.followup import Gift, follow
 from hsc_pipeline.engraftment.stress import Course, patient_course
 from hsc_pipeline.engraftment.tables import CLONE_SIZES, DRIVER_CLONES, GRAFTS, MARROW, TRANSFORMATIONS
+from hsc_pipeline.engraftment.thymus import thymic_leukaemias
 from hsc_pipeline.settings import Settings
 from hsc_pipeline.streams import stream
 
@@ -282,7 +283,7 @@ def write_tables(
         "clone_sizes": clone_table(one, months, whole),
         "grafts": graft_table(one),
         "driver_clones": driver_table(one, months, whole, new, acquired),
-        "transformations": transformation_table(one, months, whole, new, acquired),
+        "transformations": transformation_table(one, months, whole, new, acquired, len(clones["clone"])),
     }
 
 
@@ -382,9 +383,25 @@ def driver_table(
 
 
 def transformation_table(
-    one: Patient, months: np.ndarray, whole: np.ndarray, new: np.ndarray, acquired: Acquired
+    one: Patient, months: np.ndarray, whole: np.ndarray, new: np.ndarray, acquired: Acquired, named: int
 ) -> pa.Table:
-    """Return `TRANSFORMATIONS`: clones with a deregulated oncogene or a driver that turned malignant."""
+    """Return `TRANSFORMATIONS`, of the marrow and of the thymus, in order of time."""
+    parts = _turned_in_marrow(one, months, whole, new, acquired), _turned_in_thymus(one, months[-1], named)
+    columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    order = np.argsort(columns["month"], kind="stable")
+    return TRANSFORMATIONS.build(
+        {
+            "patient": np.full(len(order), one.row["patient"]),
+            "number": np.arange(len(order)),
+            **{name: column[order] for name, column in columns.items()},
+        }
+    )
+
+
+def _turned_in_marrow(
+    one: Patient, months: np.ndarray, whole: np.ndarray, new: np.ndarray, acquired: Acquired
+) -> dict[str, np.ndarray]:
+    """Return the clones with a deregulated oncogene or a driver that turned malignant."""
     cells, settings = one.supply.cells, one.settings
     prone = np.flatnonzero(cells.mutated & whole.any(axis=0))
     entry = np.concatenate([prone, acquired.parent])
@@ -398,14 +415,23 @@ def transformation_table(
     turned, year, visit = transform(
         stream(one.seed, "engraftment.transformation"), months / 12, counts, hazard
     )
-    return TRANSFORMATIONS.build(
-        {
-            "patient": np.full(len(turned), one.row["patient"]),
-            "number": np.arange(len(turned)),
-            "month": 12 * year,
-            "origin": np.array(ORIGINS)[cells.origin[entry[turned]]],
-            "clone": cells.clone[entry[turned]],
-            "cause": np.where(inserted[turned], "insertion", "driver"),
-            "cells": counts[visit, turned],
-        }
-    )
+    return {
+        "month": 12 * year,
+        "origin": np.array(ORIGINS)[cells.origin[entry[turned]]],
+        "clone": cells.clone[entry[turned]],
+        "cause": np.where(inserted[turned], "insertion", "driver"),
+        "cells": counts[visit, turned],
+    }
+
+
+def _turned_in_thymus(one: Patient, last_month: float, named: int) -> dict[str, np.ndarray]:
+    """Return the thymic progenitors that turned malignant; their numbers follow those of stem cells."""
+    progenitor, year = thymic_leukaemias(one.row, one.product, one.settings)
+    seen = progenitor[12 * year <= last_month]
+    return {
+        "month": 12 * year[: len(seen)],
+        "origin": np.full(len(seen), "thymic_progenitor"),
+        "clone": named + seen,
+        "cause": np.full(len(seen), "insertion"),
+        "cells": np.zeros(len(seen), np.int64),
+    }

@@ -96,9 +96,11 @@ TRANSFORMATIONS = Table(
         "patient": _PATIENT,
         "number": Column(pa.int32(), "", "number of the transformation within the patient", 0),
         "month": _MONTH,
-        "origin": _ORIGIN,
+        "origin": Column(pa.string(), "", "host, uncorrected, corrected or thymic_progenitor"),
         "clone": _CLONE,
         "cause": Column(pa.string(), "", "insertion or driver, what made the clone prone to it"),
-        "cells": Column(pa.int64(), "cells", "stem cells of the clone at the visit before", 0),
+        "cells": Column(
+            pa.int64(), "cells", "stem cells of the clone at the visit before; none in the thymus", 0
+        ),
     },
 )
