@@ -214,7 +214,7 @@ def measure(
         "clonotypes": both.clonotypes,
         "corrected_clonotypes": corrected.clonotypes,
         "other_clonotypes": others.clonotypes,
-        "evenness": min(both.evenness(), 1.0),
+        "evenness": both.evenness(),
         "top_clonotype_share": both.top_share(),
         "sampled_clonotypes": both.sampled(settings["repertoire.sample_cells"]),
     }
@@ -360,4 +360,4 @@ def richness_score(
         share = max(clonotypes / normal, least)
         return min(100 * np.log(share / least) / np.log(full / least), 100.0)
 
-    return float((1 - function) * scale(corrected) + function * scale(corrected + others))
+    return float(min((1 - function) * scale(corrected) + function * scale(corrected + others), 100.0))

@@ -69,12 +69,14 @@ class Spectrum:
         """Return the Shannon entropy of the clonotypes' shares, in nats; 0 without cells."""
         if self.cells <= 0:
             return 0.0
-        p = self.sizes / self.cells
+        p = np.minimum(self.sizes / self.cells, 1)  # expected sizes may pass what few cells there are
         return float(-self.number @ (p * np.log(p)))
 
     def evenness(self) -> float:
         """Return Pielou's evenness, entropy over its maximum; 0 where there is at most one clonotype."""
-        return self.shannon() / float(np.log(self.clonotypes)) if self.clonotypes > 1 else 0.0
+        if self.clonotypes <= 1:
+            return 0.0
+        return float(np.clip(self.shannon() / np.log(self.clonotypes), 0, 1))
 
     def top_share(self) -> float:
         """Return the median share of the largest clonotype, numbers by size being Poisson."""
@@ -83,7 +85,7 @@ class Spectrum:
         order = np.argsort(self.sizes)[::-1]
         larger = np.cumsum(self.number[order])
         at = np.searchsorted(larger, np.log(2))  # P(none larger) = exp(-larger) = 1/2
-        return float(self.sizes[order][min(at, len(order) - 1)] / self.cells)
+        return float(min(self.sizes[order][min(at, len(order) - 1)] / self.cells, 1))
 
 
 NOTHING = Spectrum(np.zeros(0), np.zeros(0))
