@@ -39,7 +39,9 @@ OUTCOMES = Table(
             pa.float64(), "days", "day of neutrophil engraftment; empty without aplasia", 0, None, True
         ),
         "engrafted_clones": Column(pa.int64(), "clones", "corrected stem cells that took", 0),
-        "graft_failure": Column(pa.bool_(), "", "fewer corrected stem cells took than the catalogue's limit"),
+        "graft_failure": Column(
+            pa.bool_(), "", "infused, and fewer corrected stem cells took than the catalogue's limit"
+        ),
         "rescue_month": Column(
             pa.float64(), "months", "when the unmodified reserve was given; empty if never", 0, None, True
         ),
@@ -118,7 +120,7 @@ def summarise_arm(arm: str, tables: Mapping[str, pd.DataFrame], settings: Settin
         arm=arm,
         residual_host_fraction=at_start["residual_host_fraction"],
         engrafted_clones=at_start["live_clones"],
-        graft_failure=at_start["corrected"] < settings["benefit.graft_corrected_cells"],
+        graft_failure=base["infused"] & (at_start["corrected"] < settings["benefit.graft_corrected_cells"]),
         transformation_month=tables["transformations"].groupby("patient")["month"].min(),
         landmark_month=landmark,
         benefit=base["infused"] & _benefits(counts, settings),
