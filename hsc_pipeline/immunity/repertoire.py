@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from hsc_pipeline.blood.clones import clone_outputs
 from hsc_pipeline.blood.lineages import BRANCHES, T_CELLS, ratio
-from hsc_pipeline.blood.production import settle_in_thymus
+from hsc_pipeline.engraftment.thymus import settle_in_thymus
 from hsc_pipeline.immunity.columns import by_lineage
 from hsc_pipeline.immunity.reconstitution import uncorrected_function
 from hsc_pipeline.immunity.spectra import Spectrum, distinct_share, memory_spectrum, naive_spectrum
