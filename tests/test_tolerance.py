@@ -91,7 +91,8 @@ def test_rejections_come_at_the_rate_of_each_patient(settings_for):
 def test_tolerance_lowers_the_hazard_and_is_one_at_full_chimerism(settings_for, chimerism, more):
     settings = settings_for("immunity")
     low, high, full = tolerance.tolerance(np.array([chimerism, min(1, chimerism + more), 1.0]), settings)
-    assert low >= high >= full
+    assert low >= high * (1 - 1e-12)
+    assert high >= full * (1 - 1e-12)
     assert full == pytest.approx(1)
 
 
