@@ -359,6 +359,48 @@ def test_fixation_in_a_full_marrow_agrees_with_moran(size, advantage, regrowth, 
     assert abs(fixed.mean() - expected) < 4.5 * error + 0.06 * expected, fixed.mean()
 
 
+def kingman(cells, generations, runs, seed):
+    """Clone sizes of whole populations by Kingman's coalescent, from msprime."""
+    msprime = pytest.importorskip("msprime", reason="msprime, of the extra 'test', is not installed")
+    many = msprime.sim_ancestry(
+        samples=cells,
+        ploidy=1,
+        population_size=cells,
+        end_time=generations,
+        num_replicates=runs,
+        random_seed=seed,
+    )
+    for run in many:
+        tree = run.first()
+        yield np.array([tree.num_samples(root) for root in tree.roots])
+
+
+@pytest.mark.parametrize("engine", ["fast", "events"])
+@pytest.mark.parametrize(("turnover", "agrees"), [(1.0, True), (1.1, False)])
+def test_neutral_clones_of_a_full_marrow_agree_with_msprime(engine, turnover, agrees):
+    # Moran at b a cell is Kingman at 2 b / N a pair.  Live clones and the sum of squared shares of 400
+    # marrows within z = 4.5 (false alarms below 3e-5); a turnover a tenth off is z = 14 away.
+    cells, years, runs = 300, 2.0, 400
+    found = simulate_patients(
+        [np.ones(cells, int)] * runs,
+        [np.zeros(cells, int)] * runs,
+        [turnover],
+        [turnover],
+        [years],
+        5,
+        capacity=float(cells),
+        regrowth=20.0,
+        engine=engine,
+    ).columns
+    ours = [found["cells"][found["patient"] == run] for run in range(runs)]
+    theirs = list(kingman(cells, 2 * years, runs, 6))
+    apart = []
+    for statistic in (len, lambda sizes: ((sizes / sizes.sum()) ** 2).sum()):
+        one, other = (np.array([float(statistic(sizes)) for sizes in many]) for many in (ours, theirs))
+        apart.append(abs(one.mean() - other.mean()) / np.sqrt((one.var() + other.var()) / runs))
+    assert (max(apart) < 4.5) == agrees, apart
+
+
 # ---------------------------------------------------------------- manners
 
 
@@ -448,6 +490,11 @@ def test_a_result_beyond_memory_says_what_it_needs():
         simulate_clones(
             np.broadcast_to(np.int64(1), 10**12), np.broadcast_to(np.int64(0), 10**12), [1], [1], [1.0], 1
         )
+
+
+def test_a_regulation_that_needs_endless_steps_is_refused():
+    with pytest.raises(ValueError, match="regrowth"):
+        simulate_clones([5000], [0], [1], [1], [5.0], 1, capacity=1e4, regrowth=1e6)
 
 
 def test_events_refuse_growth_under_a_capacity_without_regrowth():

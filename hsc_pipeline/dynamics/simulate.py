@@ -8,8 +8,10 @@ import numpy as np
 
 from hsc_pipeline.dynamics.drivers import Drivers
 from hsc_pipeline.dynamics.rates import MOST_CELLS, REGULATIONS, Feedback, Tables, is_step_table, make_tables
+from hsc_pipeline.dynamics.totals import K_DT
 
 ENGINES = ("fast", "events")
+MOST_STEPS = 1e7  # a quarter of an hour of one patient
 COLUMNS = ("patient", "visit", "clone", "parent", "class", "cells")
 
 
@@ -152,6 +154,9 @@ def simulate_patients(
     feedback = Feedback(regulation, growth[:, None])
     if engine not in ENGINES:
         raise ValueError(f"engine: one of {', '.join(ENGINES)}")
+    if engine == "fast" and tables.bounded and growth.max() * times[-1] / K_DT > MOST_STEPS:
+        most = MOST_STEPS * K_DT / times[-1]
+        raise ValueError(f"regrowth: {growth.max():g} a year; allowed over these years: at most {most:g}")
     _refuse_explosion(sizes, tables, growth, times)
     run = _run_fast if engine == "fast" else _run_events
     return run(sizes, kinds, tables, feedback, times, seed, drivers)
