@@ -22,11 +22,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     verify.add_argument("folder", help="results/<study>")
     verify.set_defaults(run=_verify)
 
-    check = commands.add_parser("check", help="check a study file without running it")
+    check = commands.add_parser("check", help="check a study or tracking file without running it")
     check.add_argument("file", help="study file, YAML")
     check.set_defaults(run=_check)
 
-    schema = commands.add_parser("schema", help="print the JSON Schema of study files")
+    schema = commands.add_parser("schema", help="print the JSON Schema of study or tracking files")
+    schema.add_argument("kind", nargs="?", default="study", choices=("study", "tracking"))
     schema.set_defaults(run=_schema)
 
     catalogue = commands.add_parser("catalogue", help="list the catalogue, or print one entry of it")
@@ -99,14 +100,24 @@ def _verify(options: argparse.Namespace) -> int:
 def _check(options: argparse.Namespace) -> int:
     from hsc_pipeline.study import load_study, read_yaml
 
-    study = load_study(read_yaml(options.file), options.file)
+    content = read_yaml(options.file)
+    if content.get("kind") == "tracking":
+        from hsc_pipeline.tracking.settings import load_tracking
+
+        tables = len(load_tracking(content, options.file).file.tables)
+        print(f"{options.file}: {tables} tables of clones")
+        return 0
+    study = load_study(content, options.file)
     arms = ", ".join(study.arms)
     print(f"{options.file}: {study.file.patients} patients in each of {len(study.arms)} arms ({arms})")
     return 0
 
 
 def _schema(options: argparse.Namespace) -> int:
-    from hsc_pipeline.study import json_schema
+    if options.kind == "tracking":
+        from hsc_pipeline.tracking.settings import json_schema
+    else:
+        from hsc_pipeline.study import json_schema
 
     print(json_schema(), end="")
     return 0

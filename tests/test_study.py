@@ -255,7 +255,12 @@ def test_the_schema_file_is_current():
     assert json.loads(stored)["additionalProperties"] is False
 
 
-@pytest.mark.parametrize("path", sorted(REPOSITORY.glob("config/**/*.yaml")), ids=lambda path: path.name)
+STUDIES = [
+    path for path in sorted(REPOSITORY.glob("config/**/*.yaml")) if read_yaml(path).get("kind") == "study"
+]
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.name)
 def test_studies_that_come_with_the_project_are_good(path):
     study = load_study(read_yaml(path), str(path))
     assert re.fullmatch("[a-z0-9_]+", study.name)

@@ -16,6 +16,8 @@ from hsc_pipeline.tables import replacing
 
 __all__ = ["write_report"]
 
+FOOTER = "Scores, not clinical probabilities; virtual patients, not real ones; not a medical device."
+
 logger = logging.getLogger("hsc_pipeline")
 
 
@@ -59,6 +61,7 @@ def head_of(results: Results) -> dict[str, object]:
         "kicker": f"Simulated study {study['name']} · {study['disease_title']}",
         "subtitle": f"{who} {of_arms}, followed for {last:g} months after infusion.",
         "version": __version__,
+        "footer": FOOTER,
         "arms": chips,
         "colours": {chip["name"]: chip["colour"] for chip in chips} if len(chips) > 1 else {},
     }

@@ -91,7 +91,7 @@ def render(head: Mapping[str, object], sections: Sequence[Section]) -> str:
     Parameters
     ----------
     head : mapping
-        ``title``, ``kicker``, ``subtitle``, ``study``, ``version``, ``arms`` (name and colour of
+        ``title``, ``kicker``, ``subtitle``, ``study``, ``version``, ``footer``, ``arms`` (name and colour of
         each) and ``colours`` of arms by name.
         Like all texts of sections, they may come from a stranger's study file: they are escaped.
     sections : sequence of Section

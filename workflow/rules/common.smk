@@ -12,7 +12,10 @@ def checked_study():
     try:
         for file in files:
             read_yaml(file)
-        return load_study(config, " and ".join(map(str, files)) or "study")
+        load = load_study
+        if config.get("kind") == "tracking":
+            from hsc_pipeline.tracking.settings import load_tracking as load
+        return load(config, " and ".join(map(str, files)) or "study")
     except UserError as error:
         sys.exit(f"{error}")
 
@@ -22,7 +25,6 @@ STUDY = checked_study()
 
 wildcard_constraints:
     study=STUDY.name,
-    arm="|".join(STUDY.arms),
     batch=r"\d+-\d+",
 
 

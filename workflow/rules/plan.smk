@@ -1,6 +1,10 @@
 # Plan: the study with every default filled in, the virtual patients of each arm and what befalls them.
 
 
+wildcard_constraints:
+    arm="|".join(STUDY.arms),
+
+
 rule fill_study:
     output:
         "results/{study}/study.yaml",

@@ -1,0 +1,105 @@
+"""Tables of a tracking run: read together, and taken apart into series of samples."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from hsc_pipeline import formats
+from hsc_pipeline.formats import Observations
+
+
+@dataclass(frozen=True)
+class Series:
+    """Clones of one subject, tissue and lineage over months.
+
+    Attributes
+    ----------
+    subject, tissue, lineage : str
+    months : array of float, shape (visits,)
+    clones : array of str, shape (clones,)
+    counts : array of float, shape (clones, visits)
+        Replicates of a month are added.
+    """
+
+    subject: str
+    tissue: str
+    lineage: str
+    months: np.ndarray
+    clones: np.ndarray
+    counts: np.ndarray
+
+    @property
+    def owner(self) -> dict[str, str]:
+        """Whose it is, as columns of a table."""
+        return {"subject": self.subject, "tissue": self.tissue, "lineage": self.lineage}
+
+    def since(self, month: float) -> "Series":
+        """Return the samples from a month on, and the clones in them."""
+        later = self.months >= month
+        seen = self.counts[:, later].any(axis=1)
+        return Series(
+            self.subject,
+            self.tissue,
+            self.lineage,
+            self.months[later],
+            self.clones[seen],
+            self.counts[seen][:, later],
+        )
+
+
+def read_tables(tables: Sequence[Mapping]) -> Observations:
+    """Read the tables of a tracking file as one; mixed assays are refused."""
+    return formats.combine(
+        *(formats.read(**{key: value for key, value in table.items()}) for table in tables)
+    )
+
+
+def frame(observations: Observations):
+    """Return clones as a data frame of categories, without rows that have no month."""
+    names = ["subject", "tissue", "lineage", "month", "clone", "count"]
+    table = observations.clones.select(names)
+    return table.to_pandas().dropna(subset="month")
+
+
+def all_series(rows) -> Iterator[Series]:
+    """Yield the series of a `frame`, in order of subject, tissue and lineage."""
+    for (subject, tissue, lineage), own in rows.groupby(["subject", "tissue", "lineage"], observed=True):
+        months, visit = np.unique(own["month"].to_numpy(), return_inverse=True)
+        codes, clone = np.unique(own["clone"].cat.codes.to_numpy(), return_inverse=True)
+        counts = np.zeros((len(codes), len(months)))
+        np.add.at(counts, (clone, visit), own["count"].to_numpy())
+        clones = own["clone"].cat.categories.to_numpy()[codes]
+        yield Series(str(subject), str(tissue), str(lineage), months, clones, counts)
+
+
+def whole(counts: np.ndarray) -> np.ndarray:
+    """Return counts as whole numbers: estimates rounded, and at least one where there is any."""
+    return np.where(counts > 0, np.maximum(np.rint(counts), 1), 0).astype(np.int64)
+
+
+def table_of(rows) -> pa.Table:
+    """Return a data frame as a table without what pandas adds."""
+    return pa.Table.from_pandas(rows.reset_index(drop=True), preserve_index=False).replace_schema_metadata(
+        None
+    )
+
+
+def write_observations(observations: Observations, clones: str, samples: str, assay: str) -> None:
+    """Write observations as two tables and the name of the assay."""
+    from hsc_pipeline.tables import replacing, write
+
+    write(clones, observations.clones)
+    write(samples, observations.samples)
+    with replacing(assay) as aside:
+        aside.write_text(f"{observations.assay}\n", encoding="utf-8")
+
+
+def read_observations(clones: str, samples: str, assay: str) -> Observations:
+    """Read what `write_observations` wrote."""
+    from pathlib import Path
+
+    return Observations(
+        formats.CLONES.read(clones), formats.SAMPLES.read(samples), Path(assay).read_text("utf-8").strip()
+    )

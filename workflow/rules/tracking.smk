@@ -1,0 +1,116 @@
+# Tracking: measured tables of clones become one tidy form, a table a topic, and a report.
+
+
+rule read_tables:
+    input:
+        STUDY.paths(),
+    output:
+        clones="results/{study}/tracking/clones.parquet",
+        samples="results/{study}/tracking/samples.parquet",
+        assay="results/{study}/tracking/assay.txt",
+    log:
+        "results/{study}/logs/tracking/read.log",
+    benchmark:
+        "results/{study}/benchmarks/tracking/read.tsv"
+    conda:
+        "../envs/hsc_pipeline.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+        runtime=30,
+    params:
+        tables=STUDY.as_dict()["tables"],
+        code=code_hash("formats", "tracking.series"),
+    message:
+        "Tracking: reading the tables"
+    script:
+        "../scripts/read_tables.py"
+
+
+rule measure_topic:
+    input:
+        clones=rules.read_tables.output.clones,
+        samples=rules.read_tables.output.samples,
+        assay=rules.read_tables.output.assay,
+    output:
+        "results/{study}/tracking/{topic}.csv",
+    log:
+        "results/{study}/logs/tracking/{topic}.log",
+    benchmark:
+        "results/{study}/benchmarks/tracking/{topic}.tsv"
+    wildcard_constraints:
+        topic="|".join(STUDY.topics),
+    conda:
+        "../envs/hsc_pipeline.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+        runtime=60,
+    params:
+        settings=STUDY.as_dict(),
+        code=code_hash("tracking.topics"),
+    message:
+        "Tracking: {wildcards.topic}"
+    script:
+        "../scripts/measure_topic.py"
+
+
+rule tracking_report:
+    input:
+        clones=rules.read_tables.output.clones,
+        samples=rules.read_tables.output.samples,
+        assay=rules.read_tables.output.assay,
+        topics=expand(
+            rules.measure_topic.output[0], topic=STUDY.topics, allow_missing=True
+        ),
+    output:
+        "results/{study}/report.html",
+    log:
+        "results/{study}/logs/report.log",
+    benchmark:
+        "results/{study}/benchmarks/report.tsv"
+    conda:
+        "../envs/hsc_pipeline.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 3000 * attempt,
+        runtime=30,
+    params:
+        settings=STUDY.as_dict(),
+        code=code_hash("tracking.page"),
+    message:
+        "Tracking: report"
+    script:
+        "../scripts/tracking_report.py"
+
+
+rule tracking_manifest:
+    input:
+        rules.tracking_report.output,
+        rules.read_tables.output,
+        rules.tracking_report.input.topics,
+    output:
+        "results/{study}/manifest.json",
+    log:
+        "results/{study}/logs/manifest.log",
+    benchmark:
+        "results/{study}/benchmarks/manifest.tsv"
+    conda:
+        "../envs/hsc_pipeline.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=30,
+    params:
+        seed=STUDY.file.seed,
+        code=code_hash("manifest"),
+    message:
+        "Manifest: checksums of every file"
+    script:
+        "../scripts/manifest.py"
+
+
+rule tracking:
+    input:
+        f"results/{STUDY.name}/manifest.json",
+    localrule: True
