@@ -1,6 +1,5 @@
 """The branch of measured tables: the real workflow on the example, and what its file may not say."""
 
-import re
 import shutil
 import subprocess
 
@@ -54,7 +53,6 @@ def test_one_command_gives_the_report_a_table_a_topic_and_a_manifest(finished):
     assert {path.stem for path in (results / "tracking").glob("*.csv")} == set(TOPIC_NAMES)
     page = (results / "report.html").read_text()
     assert "default-src 'none'" in page
-    assert not re.search(r"<script[^>]* src=", page), "no script is fetched"
     for section in ("clones", "diversity", "lineages", "stem-cells", "alarms", "selection"):
         assert f'id="{section}"' in page
 
