@@ -1,12 +1,13 @@
 """Tables of a tracking run: read together, and taken apart into series of samples."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 
 from hsc_pipeline import formats
+from hsc_pipeline.errors import UserError, suggest
 from hsc_pipeline.formats import Observations
 
 
@@ -49,11 +50,36 @@ class Series:
         )
 
 
-def read_tables(tables: Sequence[Mapping]) -> Observations:
-    """Read the tables of a tracking file as one; mixed assays are refused."""
-    return formats.combine(
-        *(formats.read(**{key: value for key, value in table.items()}) for table in tables)
-    )
+def read_tables(settings: Mapping) -> tuple[Observations, dict]:
+    """Read the tables of a tracking file as one, with its sites as the file wants them.
+
+    Parameters
+    ----------
+    settings : mapping
+        The filled `settings.TrackingFile`: ``tables``, ``sites`` and ``stem_cells``.
+
+    Returns
+    -------
+    observations : Observations
+    found : dict of str to pandas.DataFrame
+        What `cleaning.clean` found.
+
+    Raises
+    ------
+    UserError
+        Of a reader; for mixed assays; for copies of a subject that is in no table.
+    """
+    from hsc_pipeline.tracking.cleaning import clean
+
+    read = [formats.read(**{**table, "lineages": table["lineages"] or None}) for table in settings["tables"]]
+    observations = formats.combine(*read)
+    subjects = sorted(set(observations.samples["subject"].to_pylist()))
+    for name in settings["stem_cells"]["copies_by_subject"]:
+        if name not in subjects:
+            raise UserError(
+                f"stem_cells.copies_by_subject: {name!r} is in no table; {suggest(name, subjects)}"
+            )
+    return clean(observations, **settings["sites"])
 
 
 def frame(observations: Observations):

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, Field, ValidationError
 
@@ -12,6 +12,9 @@ from hsc_pipeline.study import Name, Strict
 
 SCHEMA_VERSION = 1
 MonthFrom = Annotated[float, Field(ge=0, le=600)]
+Copies = Annotated[float, Field(ge=1, le=20)]
+Share = Annotated[float, Field(gt=0, lt=1)]
+RuleName = Literal["top_clone", "doubling", "pielou", "uc50", "mrce"]
 
 
 class ClonesFile(Strict):
@@ -28,10 +31,22 @@ class ClonesFile(Strict):
     subject: str | None = Field(None, description="The subject, where no column names it.")
     subjects: list[str] | None = Field(None, min_length=1, description="Only these subjects.")
     columns: dict[str, str] = Field(default_factory=dict, description="Other names for columns.")
+    lineages: dict[str, str] = Field(default_factory=dict, description="Lineages of markers, before ours.")
     time_unit: Literal["months", "days", "weeks"] | None = Field(None, description="Of the file's times.")
     empty: Literal["refuse", "keep", "drop"] = Field("refuse", description="Samples without a clone.")
     repeated: Literal["refuse", "drop"] = Field(
         "refuse", description="Samples whose fragments repeat their reads."
+    )
+    estimate: bool = Field(False, description="Whether counts may be fractional though the assay's are not.")
+
+
+class Sites(Strict):
+    """What to do with integration sites before anything is measured."""
+
+    near: Literal["keep", "merge"] = Field("keep", description="Sites of a subject a few bases apart.")
+    collisions: Literal["keep", "remove"] = Field(
+        "keep",
+        description="Sites of several subjects; removed where it is not clear whose they are.",
     )
 
 
@@ -41,11 +56,12 @@ class StemCells(Strict):
     lineage: str = Field("Myeloid", description="Short-lived cells, which show the marrow as it is.")
     tissue: str = Field("PB", description="Where they were drawn.")
     from_month: MonthFrom = Field(9, description="Month from which output is stable.")
-    copies_per_cell: float = Field(
+    copies_per_cell: Copies = Field(
         1.0,
-        ge=1,
-        le=20,
         description="Insertions of a corrected cell, from the VCN; what is counted are insertions.",
+    )
+    copies_by_subject: dict[str, Copies] = Field(
+        default_factory=dict, description="The same by subject; others take `copies_per_cell`."
     )
     marked: float = Field(
         30_000,
@@ -53,6 +69,23 @@ class StemCells(Strict):
         le=1e7,
         description="Marked stem cells of the regrown marrow, in rules and in drift; assumed.",
     )
+
+
+class Rules(Strict):
+    """Which rules flag a clone, and from where on; limits not given are the catalogue's."""
+
+    use: list[RuleName] = Field(
+        default_factory=lambda: list(get_args(RuleName)), min_length=1, description="The rules to follow."
+    )
+    top_clone: list[Share] | None = Field(
+        None, min_length=1, description="Shares of one clone, each a rule of its own."
+    )
+    doubling: Share | None = Field(
+        None, description="Share from which doubling since the last sample counts."
+    )
+    pielou: Share | None = Field(None, description="Pielou evenness below which a sample is flagged.")
+    uc50: int | None = Field(None, ge=1, le=10_000, description="So few clones that hold more than half.")
+    mrce: Share | None = Field(None, description="Maximum relative clonal expansion of an interval.")
 
 
 class TrackingFile(Strict):
@@ -67,15 +100,37 @@ class TrackingFile(Strict):
         min_length=1, max_length=1000, description="Tables of clones, of one assay."
     )
     colonies: str | None = Field(None, description="Table of colonies and coalescences per subject.")
+    clinical: str | None = Field(None, description="Table of clinical series, such as VCN and chimerism.")
     genes: str | None = Field(None, description="CSV of gene and class, such as oncogenes, to mark sites by.")
+    sites: Sites = Field(default_factory=Sites, description="What to do with sites first.")
+    rules: Rules = Field(default_factory=Rules, description="Which rules flag a clone.")
     stem_cells: StemCells = Field(default_factory=StemCells, description="Whose samples tell of stem cells.")
 
 
-# In the order of the report; `topics` makes them, and imports more than a workflow's parse should.
-TOPIC_NAMES = (
-    *("diversity", "depth", "sharing", "accumulation", "multilineage", "bias", "stem_cells", "phylogeny"),
-    *("alarms", "operating", "selection", "collisions", "common_sites"),
-)
+PARTS = {"tables": ClonesFile, "sites": Sites, "stem_cells": StemCells, "rules": Rules}
+
+# Topics in the order of the report, and the keys that each reads; `topics` makes them, and imports more
+# than a workflow's parse should.
+TOPIC_KEYS: Mapping[str, tuple[str, ...]] = {
+    "diversity": (),
+    "rarefied": ("seed",),
+    "depth": ("stem_cells", "seed"),
+    "sharing": ("stem_cells",),
+    "seen": (),
+    "accumulation": (),
+    "multilineage": ("stem_cells",),
+    "bias": ("stem_cells",),
+    "stem_cells": ("stem_cells", "seed"),
+    "phylogeny": ("colonies",),
+    "clinical": ("clinical",),
+    "alarms": ("rules",),
+    "operating": ("stem_cells", "rules", "seed"),
+    "selection": ("stem_cells", "seed"),
+    "common_sites": (),
+    "listed_genes": ("genes",),
+    "see_clone": ("stem_cells",),
+    "see_change": ("stem_cells", "seed"),
+}
 
 
 @dataclass(frozen=True)
@@ -83,7 +138,11 @@ class Tracking:
     """A checked tracking file."""
 
     file: TrackingFile
-    topics: tuple[str, ...] = TOPIC_NAMES
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """Names of the tables."""
+        return tuple(TOPIC_KEYS)
 
     @property
     def name(self) -> str:
@@ -91,13 +150,39 @@ class Tracking:
         return self.file.name
 
     def paths(self) -> list[str]:
-        """Return every file that is read."""
-        own = [path for table in self.file.tables for path in (table.path, table.metadata) if path]
-        return list(dict.fromkeys([*own, *(path for path in (self.file.colonies, self.file.genes) if path)]))
+        """Return every file or folder that the file names."""
+        return list(dict.fromkeys([*self.tables(), *self.beside().values()]))
+
+    def tables(self) -> list[str]:
+        """Return the files and folders of clones."""
+        return [path for table in self.file.tables for path in (table.path, table.metadata) if path]
+
+    def beside(self) -> dict[str, str]:
+        """Return the tables beside the clones, by key."""
+        named = {name: getattr(self.file, name) for name in ("colonies", "clinical", "genes")}
+        return {name: path for name, path in named.items() if path}
+
+    def files(self) -> list[str]:
+        """Return the files of clones; a folder is old or new by what is in it."""
+        found = [
+            [path]
+            if Path(path).is_file()
+            else sorted(str(file) for file in Path(path).rglob("*") if file.is_file())
+            for path in self.tables()
+        ]
+        return list(dict.fromkeys(file for files in found for file in files))
 
     def as_dict(self) -> dict:
         """Return the file with every default filled in."""
-        return {**self.file.model_dump(mode="json"), "topics": list(self.topics)}
+        return self.file.model_dump(mode="json")
+
+    def settings(self, topic: str) -> dict:
+        """Return what a topic reads of the file."""
+        return {name: value for name, value in self.as_dict().items() if name in TOPIC_KEYS[topic]}
+
+    def beside_of(self, topic: str) -> list[str]:
+        """Return the tables beside the clones that a topic reads."""
+        return [path for name, path in self.beside().items() if name in TOPIC_KEYS[topic]]
 
 
 def load_tracking(content: Mapping[str, Any], where: str = "tracking file") -> Tracking:
@@ -124,7 +209,7 @@ def _sentence(problem: dict) -> str:
     place = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in problem["loc"]).lstrip(".")
     if problem["type"] == "extra_forbidden":
         inside, _, key = place.rpartition(".")
-        model = {"tables": ClonesFile, "stem_cells": StemCells}.get(str(problem["loc"][0]), TrackingFile)
+        model = PARTS.get(str(problem["loc"][0]), TrackingFile)
         model = model if inside else TrackingFile
         return (
             f"{inside + ': ' if inside else ''}unknown key {key!r}; {suggest(key, list(model.model_fields))}"

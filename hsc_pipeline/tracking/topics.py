@@ -1,73 +1,29 @@
 """The topics of a tracking run: one table each, made of the same observations."""
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
 from hsc_pipeline.errors import UserError
-from hsc_pipeline.formats import Observations
-from hsc_pipeline.tracking.series import Series, all_series, frame, whole
+from hsc_pipeline.tracking.alarms import alarms, operating
+from hsc_pipeline.tracking.plans import see_change, see_clone
+from hsc_pipeline.tracking.run import FEWEST, LINEAGES, MOST_CLONES, OWNER, Run, deep_enough
+from hsc_pipeline.tracking.series import whole
 
 logger = logging.getLogger("hsc_pipeline")
 
-LINEAGES = ("Myeloid", "B", "T", "NK")  # that share no cell; progenitors and whole blood hold several
-FEWEST = 50  # counts of a sample below which it says next to nothing
-MOST_CLONES = 30  # of a subject that are looked at one by one
-PATIENTS = 100  # virtual ones for the rules
-ADVANTAGES = (0.5, 1.0)
-
-
-@dataclass(frozen=True)
-class Run:
-    """What topics read.
-
-    Attributes
-    ----------
-    observations : Observations
-    settings : mapping
-        The filled `settings.TrackingFile`.
-    """
-
-    observations: Observations
-    settings: Mapping
-
-    @cached_property
-    def rows(self):
-        """Clones with a month, as a data frame."""
-        return frame(self.observations)
-
-    @cached_property
-    def series(self) -> list[Series]:
-        """All series."""
-        return list(all_series(self.rows))
-
-    @property
-    def whole_counts(self) -> bool:
-        """Whether counts stand for cells, so that sampling theory holds; reads do not."""
-        return self.observations.assay not in ("reads", "unstated")
-
-    def marrow(self) -> Iterable[Series]:
-        """Yield the series that tell of stem cells, from the month on from which they are stable."""
-        wanted = self.settings["stem_cells"]
-        for one in self.series:
-            if (one.lineage, one.tissue) == (wanted["lineage"], wanted["tissue"]):
-                late = one.since(wanted["from_month"])
-                if late.counts.size:
-                    yield late
+QUANTILES = {"low": 0.05, "median": 0.5, "high": 0.95}
 
 
 def measure(topic: str, run: Run):
     """Return the table of one topic as a data frame; empty with its columns where nothing can be said."""
     import pandas as pd
 
-    make, columns = TOPICS[topic]
-    rows = list(make(run))
+    rows = list(TOPICS[topic](run))
     table = pd.concat(rows, ignore_index=True) if rows else pd.DataFrame()
     logger.info("%s: %d rows", topic, len(table))
-    return table.reindex(columns=columns)
+    return table.reindex(columns=columns_of(topic))
 
 
 def diversity(run: Run):
@@ -89,6 +45,27 @@ def diversity(run: Run):
     yield table.assign(chao1_low=low, chao1_high=high)
 
 
+def rarefied(run: Run):
+    """Yield the diversity of every sample of a series at one depth, that of its smallest, with interval."""
+    from hsc_pipeline.tracking.rarefaction import rarefaction
+
+    if not run.whole_counts:
+        return
+    for one in run.series:
+        deep = deep_enough(one)
+        if len(deep) < 2:
+            continue
+        counts = whole(one.counts[:, deep])
+        least = int(counts.sum(axis=0).min())
+        for at, month in enumerate(one.months[deep]):
+            try:
+                found = rarefaction(counts[:, at], [least], seed=run.settings["seed"])
+            except UserError as error:
+                logger.info("%s, month %g: %s", one.subject, month, error)
+                continue
+            yield found.assign(**one.owner, month=month)
+
+
 def depth(run: Run):
     """Yield whether the diversity of the last sample of a series differs from the first at one depth."""
     from hsc_pipeline.tracking.rarefaction import compare_at_depth
@@ -97,7 +74,7 @@ def depth(run: Run):
         return
     for one in run.series:
         late = one.since(run.settings["stem_cells"]["from_month"])
-        deep = np.flatnonzero(late.counts.sum(axis=0) >= FEWEST) if late.counts.size else []
+        deep = deep_enough(late)
         if len(deep) < 2:
             continue
         first, last = deep[0], deep[-1]
@@ -120,6 +97,22 @@ def sharing(run: Run):
             tissue=str(tissue),
             lineage_a=names[found["group_a"]],
             lineage_b=names[found["group_b"]],
+        )
+
+
+def seen(run: Run):
+    """Yield when each clone was seen first and last, in how many months and lineages."""
+    from hsc_pipeline.tracking.sharing import seen as first_and_last
+
+    for subject, own in run.rows.groupby("subject", observed=True):
+        codes, names = own["clone"].cat.codes.to_numpy(), own["clone"].cat.categories.to_numpy()
+        found = first_and_last(np.zeros(len(own), np.int64), own["month"].to_numpy(), codes)
+        pairs = own.assign(code=codes)[["code", "lineage"]].drop_duplicates()
+        lineages = pairs["code"].value_counts()
+        yield found.assign(
+            subject=str(subject),
+            lineages=found["clone"].map(lineages),
+            clone=names[found["clone"]],
         )
 
 
@@ -189,12 +182,11 @@ def stem_cells(run: Run):
     from hsc_pipeline.tracking.corrected_population import corrected_population
     from hsc_pipeline.tracking.population import population_size
 
-    copies = run.settings["stem_cells"]["copies_per_cell"]
     for one in run.marrow():
-        seen = one.counts.any(axis=0)
-        counts = one.counts[:, seen]
+        counts = one.counts[:, one.counts.any(axis=0)]
         if counts.shape[1] < 2:
             continue
+        copies = run.copies(one.subject)
         counts = whole(counts) if run.whole_counts else counts > 0
         table = population_size(counts > 0)
         try:
@@ -203,7 +195,7 @@ def stem_cells(run: Run):
             table = table.merge(fixed[kept], on="estimator", how="left")
         except UserError as error:
             logger.info("%s: %s", one.subject, error)
-        yield table.assign(**one.owner, occasions=counts.shape[1], seen=len(counts))
+        yield table.assign(**one.owner, copies=copies, occasions=counts.shape[1], seen=len(counts))
 
 
 def phylogeny(run: Run):
@@ -221,58 +213,12 @@ def phylogeny(run: Run):
         yield pd.DataFrame([{**row, **found}])
 
 
-QUANTILES = {"low": 0.05, "median": 0.5, "high": 0.95}
+def clinical(run: Run):
+    """Yield the clinical series, as they were read."""
+    from hsc_pipeline.formats import read_clinical
 
-
-def alarms(run: Run):
-    """Yield every alarm of every rule, with the clone and its share."""
-    import pandas as pd
-
-    from hsc_pipeline.tracking.dominance import rules
-
-    named = rules()
-    for one in run.series:
-        share = one.counts / np.maximum(one.counts.sum(axis=0), 1)
-        for name, rule in named.items():
-            flagged = rule(one.counts)
-            at = np.flatnonzero(flagged >= 0)
-            clone = flagged[at]
-            yield pd.DataFrame(
-                {
-                    **one.owner,
-                    "rule": name,
-                    "month": one.months[at],
-                    "clone": one.clones[clone],
-                    "share": share[clone, at],
-                }
-            )
-
-
-def operating(run: Run):
-    """Yield false alarms and times to detection of every rule, under this study's sampling and others."""
-    from hsc_pipeline.tracking.operating import Sampling, operating_characteristics
-
-    series = list(run.marrow())
-    visits = [one.months for one in series if len(one.months) > 1]
-    if not visits:
-        return
-    totals = np.concatenate([one.counts.sum(axis=0) for one in series])
-    clones = int(np.median([len(one.clones) for one in series]))
-    marked = max(run.settings["stem_cells"]["marked"], clones)
-    own = max(visits, key=len)
-    last = float(own[-1])
-    schedules = {
-        "as sampled": own.tolist(),
-        "every 6 months": np.arange(6, last + 1, 6).tolist(),
-        "every 12 months": np.arange(12, last + 1, 12).tolist(),
-    }
-    schedules = {name: months for name, months in schedules.items() if len(months) > 1}
-    sampling = Sampling(
-        fragments=max(float(np.median(totals)), 1.0), clones=max(clones, 2), stem_cells=marked
-    )
-    yield operating_characteristics(
-        sampling, schedules, advantages=ADVANTAGES, patients=PATIENTS, seed=run.settings["seed"]
-    )
+    if run.settings["clinical"]:
+        yield read_clinical(run.settings["clinical"]).to_pandas()
 
 
 def selection(run: Run):
@@ -281,9 +227,8 @@ def selection(run: Run):
 
     if not run.whole_counts:
         return
-    marked = run.settings["stem_cells"]["marked"]
     for one in run.marrow():
-        counts = whole(one.counts)
+        counts, marked = whole(one.counts), run.marked(len(one.clones))
         top = np.argsort(-(counts / counts.sum(axis=0)).max(axis=1), kind="stable")
         top = top[(counts[top] > 0).sum(axis=1) >= 2][:MOST_CLONES]
         if counts.shape[1] < 3 or not len(top):
@@ -299,140 +244,84 @@ def selection(run: Run):
         )
 
 
-def collisions(run: Run):
-    """Yield the sites that were found in several subjects, and whose they are."""
-    import pandas as pd
-
-    from hsc_pipeline.tracking.sites import remove_collisions
-
-    rows = run.rows
-    site, subject = rows["clone"].cat.codes.to_numpy(), rows["subject"].cat.codes.to_numpy()
-    pairs = pd.DataFrame({"site": site, "subject": subject}).drop_duplicates()
-    several = pairs["site"].value_counts()
-    chosen = np.isin(site, several.index[several > 1])
-    if not chosen.any() or not _has_sites(run):
-        return
-    kept = remove_collisions(subject, site, rows["count"].to_numpy())
-    found = rows.assign(kept=kept)[chosen].groupby(["clone", "subject"], observed=True)
-    yield found.agg(count=("count", "sum"), kept=("kept", "first")).reset_index()
-
-
 def common_sites(run: Run):
     """Yield the windows of the genome with too many sites, in all subjects together."""
     from hsc_pipeline.catalogue import tables
     from hsc_pipeline.tracking.sites import scan
 
-    if not _has_sites(run):
+    if not run.has_sites:
         return
     names = ["chromosome", "position", "strand", "gene"]
     sites = run.observations.clones.select(names).to_pandas().drop_duplicates(names[:3])
     lengths = dict(tables()["chromosomes"]["rows"])
     sites = sites[sites["chromosome"].isin(lengths)]
     found = scan(sites["chromosome"].astype(str).to_numpy(), sites["position"].to_numpy(float), lengths)
-    yield found.assign(genes=[_genes(sites, row, run) for row in found.itertuples()])
+    yield found.assign(genes=[_genes(sites, row) for row in found.itertuples()])
 
 
-def _genes(sites, window, run: Run) -> str:
+def _genes(sites, window) -> str:
     inside = sites[
         (sites["chromosome"] == window.chromosome) & sites["position"].between(window.start, window.end)
     ]
     return ", ".join(sorted({str(gene) for gene in inside["gene"] if gene}))
 
 
-def _has_sites(run: Run) -> bool:
-    return run.observations.clones["position"].null_count < len(run.observations.clones)
+def listed_genes(run: Run):
+    """Yield the genes of the user's list in which clones were found, with the largest of these clones."""
+    import pandas as pd
+
+    from hsc_pipeline.tracking.sites import annotate
+
+    if not run.settings["genes"]:
+        return
+    listed = pd.read_csv(run.settings["genes"], dtype=str, keep_default_na=False)
+    if "class" not in listed.columns:
+        raise UserError(f"{run.settings['genes']}: no column 'class'; it has {', '.join(listed.columns)}")
+    names = ["subject", "month", "lineage", "sample", "clone", "count", "gene"]
+    rows = run.observations.clones.select(names).to_pandas()
+    rows["share"] = rows["count"] / rows.groupby("sample", observed=True)["count"].transform("sum")
+    rows = rows[rows["gene"].isin(listed["gene"])].astype({"subject": str, "gene": str, "clone": str})
+    largest = rows.sort_values("share", ascending=False, kind="stable").drop_duplicates(["subject", "gene"])
+    number = rows.groupby(["subject", "gene"])["clone"].nunique().rename("sites").reset_index()
+    found = largest.merge(number, on=["subject", "gene"])
+    yield found.assign(**{"class": annotate(found["gene"], listed)["class"].to_numpy()})
 
 
-OWNER = ("subject", "tissue", "lineage")
-TOPICS: Mapping[str, tuple[Callable, tuple[str, ...]]] = {
-    "diversity": (
-        diversity,
-        (
-            *("subject", "month", "tissue", "lineage", "sample", "assay", "total", "richness", "chao1"),
-            *("chao1_low", "chao1_high", "shannon", "simpson", "inverse_simpson", "pielou", "gini"),
-            *("uc50", "uc50_half", "top1", "top10"),
-        ),
-    ),
-    "depth": (
-        depth,
-        (
-            *(*OWNER, "month_a", "month_b", "measure", "depth", "first", "second", "difference"),
-            *("low", "high", "p"),
-        ),
-    ),
-    "sharing": (
-        sharing,
-        (
-            *(
-                "subject",
-                "tissue",
-                "lineage_a",
-                "lineage_b",
-                "n_a",
-                "n_b",
-                "shared",
-                "jaccard",
-                "frac_a",
-                "frac_b",
-            ),
-        ),
-    ),
-    "accumulation": (accumulation, (*OWNER, "time", "clones", "new", "cumulative")),
-    "multilineage": (multilineage, ("subject", "lineages", "clones", "naive", "estimate", "low", "high")),
-    "bias": (bias, ("subject", "clone", "lineage", "count", "log2_ratio", "low", "high", "p", "p_adjusted")),
-    "stem_cells": (
-        stem_cells,
-        (
-            *(
-                *OWNER,
-                "occasions",
-                "seen",
-                "estimator",
-                "estimate",
-                "standard_error",
-                "factor",
-                "clones",
-                "low",
-            ),
-            *("high", "cells", "cells_low", "cells_high"),
-        ),
-    ),
-    "phylogeny": (
-        phylogeny,
-        (
-            "subject",
-            "month",
-            "sample",
-            "colonies",
-            "coalescences",
-            *(f"founders_{name}" for name in QUANTILES),
-        ),
-    ),
-    "alarms": (alarms, (*OWNER, "rule", "month", "clone", "share")),
-    "operating": (
-        operating,
-        (
-            *("schedule", "samples", "rule", "false_alarms_per_patient_year", "false_low", "false_high"),
-            *("patients_alarmed", "advantage", "detected", "detected_low", "detected_high"),
-            *("months_to_detection", "share_at_detection"),
-        ),
-    ),
-    "selection": (
-        selection,
-        (
-            *(
-                *OWNER,
-                "clone",
-                "first_share",
-                "last_share",
-                "bayes_factor",
-                "probability",
-                "advantage",
-                "low",
-            ),
-            *("high", "p", "flagged"),
-        ),
-    ),
-    "collisions": (collisions, ("clone", "subject", "count", "kept")),
-    "common_sites": (common_sites, ("chromosome", "start", "end", "sites", "expected", "p", "genes")),
+TOPICS: Mapping[str, Callable] = {
+    make.__name__: make
+    for make in (
+        *(diversity, rarefied, depth, sharing, seen, accumulation, multilineage, bias, stem_cells),
+        *(phylogeny, clinical, alarms, operating, selection, common_sites, listed_genes),
+        *(see_clone, see_change),
+    )
 }
+# Owner stands for subject, tissue and lineage.
+COLUMNS: Mapping[str, str] = {
+    "diversity": "subject month tissue lineage sample assay total richness chao1 chao1_low chao1_high "
+    "shannon simpson inverse_simpson pielou gini uc50 uc50_half top1 top10",
+    "rarefied": "owner month depth measure estimate low high",
+    "depth": "owner month_a month_b measure depth first second difference low high p",
+    "sharing": "subject tissue lineage_a lineage_b n_a n_b shared jaccard frac_a frac_b",
+    "seen": "subject clone first last times lineages",
+    "accumulation": "owner time clones new cumulative",
+    "multilineage": "subject lineages clones naive estimate low high",
+    "bias": "subject clone lineage count log2_ratio low high p p_adjusted",
+    "stem_cells": "owner occasions seen estimator estimate standard_error factor clones low high "
+    "copies cells cells_low cells_high",
+    "phylogeny": "subject month sample colonies coalescences founders_low founders_median founders_high",
+    "clinical": "subject month measure lineage value unit below_limit",
+    "alarms": "owner rule month clone share",
+    "operating": "schedule samples rule false_alarms_per_patient_year false_low false_high "
+    "patients_alarmed advantage detected detected_low detected_high months_to_detection share_at_detection",
+    "selection": "owner clone first_share last_share bayes_factor probability advantage low high p flagged",
+    "common_sites": "chromosome start end sites expected p genes",
+    "listed_genes": "subject gene class sites clone lineage month share",
+    "see_clone": "lineage share fragments chance stated ng corrected capture ng_needed samples_needed "
+    "month_at_0.5 month_at_1",
+    "see_change": "fold clones times_dna fragments occasions ln_error power",
+}
+
+
+def columns_of(topic: str) -> list[str]:
+    """Return the columns of the table of a topic."""
+    return COLUMNS[topic].replace("owner", " ".join(OWNER)).split()

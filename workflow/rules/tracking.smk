@@ -3,11 +3,13 @@
 
 rule read_tables:
     input:
-        STUDY.paths(),
+        STUDY.files(),
     output:
         clones="results/{study}/tracking/clones.parquet",
         samples="results/{study}/tracking/samples.parquet",
         assay="results/{study}/tracking/assay.txt",
+        near_sites="results/{study}/tracking/near_sites.csv",
+        collisions="results/{study}/tracking/collisions.csv",
     log:
         "results/{study}/logs/tracking/read.log",
     benchmark:
@@ -19,7 +21,9 @@ rule read_tables:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
         runtime=30,
     params:
-        tables=STUDY.as_dict()["tables"],
+        settings={
+            name: STUDY.as_dict()[name] for name in ("tables", "sites", "stem_cells")
+        },
         code=code_hash("formats", "tracking.series"),
     message:
         "Tracking: reading the tables"
@@ -32,8 +36,10 @@ rule measure_topic:
         clones=rules.read_tables.output.clones,
         samples=rules.read_tables.output.samples,
         assay=rules.read_tables.output.assay,
+        beside=lambda wildcards: STUDY.beside_of(wildcards.topic),
     output:
-        "results/{study}/tracking/{topic}.csv",
+        parquet="results/{study}/tracking/{topic}.parquet",
+        csv="results/{study}/tracking/{topic}.csv",
     log:
         "results/{study}/logs/tracking/{topic}.log",
     benchmark:
@@ -47,7 +53,7 @@ rule measure_topic:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
         runtime=60,
     params:
-        settings=STUDY.as_dict(),
+        settings=lambda wildcards: STUDY.settings(wildcards.topic),
         code=code_hash("tracking.topics"),
     message:
         "Tracking: {wildcards.topic}"
@@ -60,8 +66,12 @@ rule tracking_report:
         clones=rules.read_tables.output.clones,
         samples=rules.read_tables.output.samples,
         assay=rules.read_tables.output.assay,
+        near_sites=rules.read_tables.output.near_sites,
+        collisions=rules.read_tables.output.collisions,
         topics=expand(
-            rules.measure_topic.output[0], topic=STUDY.topics, allow_missing=True
+            rules.measure_topic.output.parquet,
+            topic=STUDY.topics,
+            allow_missing=True,
         ),
     output:
         "results/{study}/report.html",
@@ -77,6 +87,7 @@ rule tracking_report:
         runtime=30,
     params:
         settings=STUDY.as_dict(),
+        topics=STUDY.topics,
         code=code_hash("tracking.page"),
     message:
         "Tracking: report"
@@ -89,6 +100,9 @@ rule tracking_manifest:
         rules.tracking_report.output,
         rules.read_tables.output,
         rules.tracking_report.input.topics,
+        expand(
+            rules.measure_topic.output.csv, topic=STUDY.topics, allow_missing=True
+        ),
     output:
         "results/{study}/manifest.json",
     log:

@@ -4,6 +4,10 @@ from hsc_pipeline.logs import start
 
 start(snakemake.log[0])
 
-from hsc_pipeline.tracking.series import read_tables, write_observations
+from hsc_pipeline.tables import write_csv
+from hsc_pipeline.tracking.series import read_tables, table_of, write_observations
 
-write_observations(read_tables(snakemake.params.tables), **dict(snakemake.output.items()))
+observations, found = read_tables(snakemake.params.settings)
+write_observations(observations, **{name: snakemake.output[name] for name in ("clones", "samples", "assay")})
+for name, rows in found.items():
+    write_csv(snakemake.output[name], table_of(rows))

@@ -6,6 +6,7 @@ start(snakemake.log[0])
 
 from hsc_pipeline.tracking.page import write_page
 
-files = dict(zip(snakemake.params.settings["topics"], snakemake.input.topics, strict=True))
 tidy = {name: snakemake.input[name] for name in ("clones", "samples", "assay")}
-write_page(snakemake.output[0], tidy, files, snakemake.params.settings)
+tables = {name: snakemake.input[name] for name in ("near_sites", "collisions")}
+tables |= dict(zip(snakemake.params.topics, snakemake.input.topics, strict=True))
+write_page(snakemake.output[0], tidy, tables, snakemake.params.settings)

@@ -1,0 +1,139 @@
+"""Figures of a tracking run: panels a subject or a lineage, over months."""
+
+from collections.abc import Mapping, Sequence
+
+import altair as alt
+import numpy as np
+import pandas as pd
+
+from hsc_pipeline.report.figures.blood import CLONE_SHADES, REST
+from hsc_pipeline.report.figures.common import grid, names_room, stacked_shares
+from hsc_pipeline.report.style import PALETTE, log_scale, months_axis
+from hsc_pipeline.tracking.series import Series
+
+TOP = 8  # clones with a colour of their own
+MOST_PANELS = 9
+RAW, CORRECTED = "#8a97a3", "#0072B2"
+
+
+def largest_clones(series: Sequence[Series], top: Mapping[str, np.ndarray]) -> alt.ConcatChart:
+    """Draw the shares of the clones in `top` of each subject, a panel a series."""
+    panels = {one.subject: _shares(one, top[one.subject]) for one in series}
+    ranks = {f"clone {rank}": CLONE_SHADES[rank - 1] for rank in range(1, TOP + 1)}
+    return stacked_shares(panels, {**ranks, "all others": REST}, "% of counts")
+
+
+def _shares(one: Series, top: np.ndarray) -> pd.DataFrame:
+    share = one.counts / np.maximum(one.counts.sum(axis=0), 1e-300)
+    place = {name: at for at, name in enumerate(one.clones)}
+    rows, rest = [], np.ones(len(one.months))
+    for rank, clone in enumerate(top, 1):
+        own = share[place[clone]] if clone in place else np.zeros(len(one.months))
+        rest = rest - own
+        rows += [(f"clone {rank}", month, value) for month, value in zip(one.months, own, strict=True)]
+    left = np.maximum(rest, 0)
+    rows += [("all others", month, value) for month, value in zip(one.months, left, strict=True)]
+    found = pd.DataFrame(rows, columns=["kind", "month", "share"])
+    return found.assign(arm=one.subject, clone=found["kind"])
+
+
+def lines(
+    rows: pd.DataFrame, panel: str, unit: str, band: bool = False, zero: bool = False
+) -> alt.ConcatChart:
+    """Draw ``value`` over months, a line a subject, with the band from ``low`` to ``high`` if wanted.
+
+    Parameters
+    ----------
+    rows : pandas.DataFrame
+        ``subject, month, value``, and the column `panel`.
+    panel : str
+    unit : str
+    band : bool
+    zero : bool
+        Whether the axis begins at zero.
+    """
+    subjects, last = list(dict.fromkeys(rows["subject"])), float(rows["month"].max())
+    scale = dict(domain=subjects, range=[PALETTE[i % len(PALETTE)] for i in range(len(subjects))])
+    colour = alt.Color("subject:N", scale=scale, legend=dict(symbolType="stroke", columns=6))
+    kept = ["subject", "month", "value", *(("low", "high") if band else ())]
+    panels = []
+    for name, own in list(rows.groupby(panel, sort=False))[:MOST_PANELS]:
+        y = alt.Y("value:Q", title=unit, scale=dict(zero=zero), axis=dict(tickCount=5))
+        tips = [alt.Tooltip("subject:N"), alt.Tooltip("month:Q"), alt.Tooltip("value:Q", format=".3~r")]
+        base = alt.Chart(own[kept]).encode(months_axis(last), colour)
+        marks = [base.mark_line(strokeWidth=1.6).encode(y), base.mark_circle(size=30).encode(y, tooltip=tips)]
+        if band:
+            marks.insert(0, base.mark_area(opacity=0.16).encode(alt.Y("low:Q", title=unit), alt.Y2("high")))
+        panels.append(alt.layer(*marks).properties(title=str(name) or "not stated"))
+    return grid(panels, 3, 170)
+
+
+def heat(shared: pd.DataFrame) -> alt.ConcatChart:
+    """Draw the Jaccard index of pairs of lineages, a panel a subject; one scale for all."""
+    mirrored = shared.rename(columns={"lineage_a": "lineage_b", "lineage_b": "lineage_a"})
+    both = pd.concat([shared, mirrored])[["subject", "lineage_a", "lineage_b", "jaccard", "shared"]]
+    names, most = sorted(set(both["lineage_a"])), float(both["jaccard"].max()) or 1.0
+    panels = []
+    for subject in dict.fromkeys(shared["subject"]):
+        own = both[both["subject"] == subject]
+        base = alt.Chart(own).encode(
+            alt.X("lineage_a:N", title=None, sort=names, axis=dict(labelAngle=-40, labelOverlap=False)),
+            alt.Y("lineage_b:N", title=None, sort=names, axis=dict(labelOverlap=False)),
+        )
+        shade = alt.Color("jaccard:Q", scale=dict(scheme="blues", domain=[0, most]), legend=None)
+        tips = [alt.Tooltip(name) for name in ("lineage_a:N", "lineage_b:N", "jaccard:Q", "shared:Q")]
+        ink = alt.condition(f"datum.jaccard > {most / 2:g}", alt.value("white"), alt.value("#22303c"))
+        text = base.mark_text(fontSize=10).encode(alt.Text("jaccard:Q", format=".2f"), color=ink)
+        panels.append(alt.layer(base.mark_rect().encode(shade, tooltip=tips), text).properties(title=subject))
+    return grid(panels, 4, 150, room=names_room(names))
+
+
+def numbers(rows: pd.DataFrame) -> alt.ConcatChart:
+    """Draw the number of clones by estimator, raw and corrected with its interval, a panel a subject."""
+    values = rows[["estimate", "low", "high", "clones"]].to_numpy(float)
+    values = values[np.isfinite(values) & (values > 0)]
+    scale, axis = log_scale(float(values.min()) / 1.5, float(values.max()) * 1.5)
+    panels = []
+    for subject, own in rows.groupby("subject", sort=False):
+        own = own[["estimator", "estimate", "clones", "low", "high"]]
+        y = alt.Y("estimator:N", title=None, sort=None)
+        tips = [alt.Tooltip(f"{name}:Q", format=",.0f") for name in ("estimate", "clones", "low", "high")]
+        raw = alt.X("estimate:Q", title="clones", scale=scale, axis=axis)
+        dots = alt.Chart(own).mark_circle(size=46, color=RAW).encode(raw, y, tooltip=tips)
+        corrected = alt.Chart(own.dropna(subset=["clones"])).encode(y)
+        line = corrected.mark_rule(color=CORRECTED, strokeWidth=2, opacity=0.5)
+        line = line.encode(alt.X("low:Q", scale=scale), alt.X2("high:Q"))
+        dot = corrected.mark_circle(size=56, color=CORRECTED)
+        dot = dot.encode(alt.X("clones:Q", scale=scale), tooltip=tips)
+        panels.append(alt.layer(dots, line, dot).properties(title=str(subject)))
+    return grid(panels, 2, 240, room=110)
+
+
+def errors_of_rules(table: pd.DataFrame) -> alt.ConcatChart:
+    """Draw false alarms and drivers found of each rule by schedule, with intervals."""
+    first = table["advantage"].min()
+    false = table[table["advantage"] == first].rename(
+        columns={"false_alarms_per_patient_year": "value", "false_low": "low", "false_high": "high"}
+    )
+    found = table.rename(columns={"detected": "value", "detected_low": "low", "detected_high": "high"})
+    panels = [_by_rule(false, "a patient and year", None).properties(title="false alarms without a driver")]
+    for advantage, own in found.groupby("advantage"):
+        title = f"drivers found, advantage {advantage:g} a year"
+        panels.append(_by_rule(own, "share of patients", [0, 1]).properties(title=title))
+    return grid(panels, 3, 260, room=names_room(list(table["rule"])))
+
+
+def _by_rule(rows: pd.DataFrame, unit: str, domain: Sequence[float] | None) -> alt.LayerChart:
+    rows = rows[["rule", "schedule", "value", "low", "high"]]
+    rules, schedules = (list(dict.fromkeys(rows[name])) for name in ("rule", "schedule"))
+    scale = dict(domain=list(domain)) if domain else alt.Undefined
+    colour = dict(domain=schedules, range=list(PALETTE[: len(schedules)]))
+    base = alt.Chart(rows).encode(
+        alt.Y("rule:N", title=None, sort=rules),
+        alt.YOffset("schedule:N", sort=schedules),
+        alt.Color("schedule:N", scale=colour, legend=dict(symbolType="circle")),
+    )
+    x = alt.X("value:Q", title=unit, scale=scale, axis=dict(tickCount=5))
+    tips = [alt.Tooltip("rule:N"), alt.Tooltip("schedule:N"), alt.Tooltip("value:Q", format=".3~r")]
+    bar = base.mark_rule(strokeWidth=2, opacity=0.5).encode(alt.X("low:Q", title=unit), alt.X2("high:Q"))
+    return alt.layer(bar, base.mark_circle(size=40).encode(x, tooltip=tips))
