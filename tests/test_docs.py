@@ -18,6 +18,7 @@ from hsc_pipeline.catalogue import EVIDENCE, FOLDER, UNITS, diseases, products, 
 from hsc_pipeline.stages import STAGES
 from hsc_pipeline.study import ArmFile, Event, ReleaseData, Sampling, StudyFile, load_study, read_yaml
 from hsc_pipeline.tables import Table
+from hsc_pipeline.tracking.settings import ClonesFile, Rules, Sites, StemCells, TrackingFile
 
 REPOSITORY = Path(__file__).parents[1]
 DOCUMENTS = sorted(
@@ -84,6 +85,11 @@ SECTIONS = [
     (ReleaseData, "Keys of product_data"),
     (Sampling, "Keys of sampling"),
     (Event, "Keys of an event"),
+    (TrackingFile, "Keys of a tracking file"),
+    (ClonesFile, "Keys of a table of clones"),
+    (Sites, "Keys of sites"),
+    (Rules, "Keys of rules"),
+    (StemCells, "Keys of stem_cells"),
 ]
 
 

@@ -6,8 +6,8 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from hsc_pipeline.report.figures.blood import CLONE_SHADES, REST
-from hsc_pipeline.report.figures.common import grid, names_room, stacked_shares
+from hsc_pipeline.report.figures.blood import CLONE_SHADES
+from hsc_pipeline.report.figures.common import grid, names_room
 from hsc_pipeline.report.style import PALETTE, log_scale, months_axis
 from hsc_pipeline.tracking.series import Series
 
@@ -17,24 +17,42 @@ RAW, CORRECTED = "#8a97a3", "#0072B2"
 
 
 def largest_clones(series: Sequence[Series], top: Mapping[str, np.ndarray]) -> alt.ConcatChart:
-    """Draw the shares of the clones in `top` of each subject, a panel a series."""
-    panels = {one.subject: _shares(one, top[one.subject]) for one in series}
-    ranks = {f"clone {rank}": CLONE_SHADES[rank - 1] for rank in range(1, TOP + 1)}
-    return stacked_shares(panels, {**ranks, "all others": REST}, "% of counts")
+    """Draw the shares of the clones in `top` of each subject, a panel a series, on one axis.
+
+    The axis ends above the largest sum: of a polyclonal sample, little would be seen on one up to 1.
+    """
+    panels = [(one.subject, _shares(one, top[one.subject])) for one in series]
+    most = min(1.0, 1.1 * max(rows.groupby("month")["share"].sum().max() for _, rows in panels))
+    names = [f"clone {rank}" for rank in range(1, TOP + 1)]
+    colour = alt.Color(
+        "clone:N",
+        scale=dict(domain=names, range=list(CLONE_SHADES[:TOP])),
+        legend=dict(symbolType="square", symbolStrokeWidth=0),
+    )
+    axis, scale = dict(format="~%", tickCount=5), dict(domain=[0, most])
+    share = alt.Y("share:Q", title="% of counts", stack="zero", axis=axis, scale=scale)
+    tips = [alt.Tooltip("clone:N"), alt.Tooltip("name:N"), alt.Tooltip("month:Q")]
+    tips.append(alt.Tooltip("share:Q", format=".2%"))
+    x = months_axis(max(float(rows["month"].max()) for _, rows in panels))
+    charts = []
+    for subject, rows in panels:
+        area = alt.Chart(rows).mark_area(stroke="white", strokeWidth=0.5)
+        area = area.encode(x, share, colour, alt.Order("rank:Q"), tooltip=tips)
+        charts.append(area.properties(title=subject))
+    return grid(charts, 4, 150)
 
 
 def _shares(one: Series, top: np.ndarray) -> pd.DataFrame:
-    share = one.counts / np.maximum(one.counts.sum(axis=0), 1e-300)
+    share = one.counts / one.counts.sum(axis=0)
     place = {name: at for at, name in enumerate(one.clones)}
-    rows, rest = [], np.ones(len(one.months))
-    for rank, clone in enumerate(top, 1):
-        own = share[place[clone]] if clone in place else np.zeros(len(one.months))
-        rest = rest - own
-        rows += [(f"clone {rank}", month, value) for month, value in zip(one.months, own, strict=True)]
-    left = np.maximum(rest, 0)
-    rows += [("all others", month, value) for month, value in zip(one.months, left, strict=True)]
-    found = pd.DataFrame(rows, columns=["kind", "month", "share"])
-    return found.assign(arm=one.subject, clone=found["kind"])
+    none = np.zeros(len(one.months))
+    parts = [
+        pd.DataFrame({"clone": f"clone {rank}", "name": str(name), "rank": rank, "month": one.months}).assign(
+            share=share[place[name]] if name in place else none
+        )
+        for rank, name in enumerate(top, 1)
+    ]
+    return pd.concat(parts, ignore_index=True)
 
 
 def lines(

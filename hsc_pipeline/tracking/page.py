@@ -10,7 +10,7 @@ from hsc_pipeline.report.page import Figure, Section, Text, TextTable, render
 from hsc_pipeline.report.wording import number
 from hsc_pipeline.tables import replacing
 from hsc_pipeline.tracking import figures
-from hsc_pipeline.tracking.run import LINEAGES
+from hsc_pipeline.tracking.run import FEWEST, LINEAGES, deep_enough
 from hsc_pipeline.tracking.series import Series, all_series, frame, read_observations
 
 MOST_SUBJECTS = 8  # drawn; all stand in the tables
@@ -162,7 +162,8 @@ def _remarks(observations, found: Mapping, settings: Mapping) -> list[str]:
 def clones(observations, settings: Mapping) -> Section:
     """Return the largest clones over time, a figure a lineage."""
     wanted = settings["stem_cells"]
-    every = [one for one in all_series(frame(observations)) if one.tissue == wanted["tissue"]]
+    every = [one.at(deep_enough(one)) for one in all_series(frame(observations))]
+    every = [one for one in every if one.tissue == wanted["tissue"] and len(one.months)]
     subjects = list(dict.fromkeys(one.subject for one in every))[:MOST_SUBJECTS]
     every = [one for one in every if one.subject in subjects]
     top = {subject: _top([one for one in every if one.subject == subject]) for subject in subjects}
@@ -175,12 +176,12 @@ def clones(observations, settings: Mapping) -> Section:
 
 
 def _areas(series: list[Series], top: Mapping, lineage: str, tissue: str) -> Figure:
+    where = f" of {tissue}" if tissue else ""
     caption = (
-        f"Shares in {lineage} samples{' of ' + tissue if tissue else ''}. Colours: the {figures.TOP} "
-        f"clones of "
-        "each subject with the largest mean share over all its samples here; one colour is the same "
-        "clone in all "
-        "lineages of a subject, and another clone in another subject. Axis of time: square root."
+        f"Shares in {lineage} samples{where} of {FEWEST} counts or more; the rest up to 100 % is other "
+        f"clones. Colours: the {figures.TOP} clones of each subject with the largest shares, all its samples "
+        "here together; one colour is the same clone in all lineages of a subject, and another clone in another "
+        "subject. Axis of time: square root."
     )
     label = f"Stacked areas of the shares of the largest clones in {lineage} over months, a panel a subject."
     name = f"largest-{''.join(c for c in lineage.lower() if c.isalnum())}"
@@ -189,10 +190,7 @@ def _areas(series: list[Series], top: Mapping, lineage: str, tissue: str) -> Fig
 
 def _top(series: list[Series]) -> np.ndarray:
     """Return the clones of a subject with the largest share over all series together."""
-    parts = [
-        pd.Series((one.counts / np.maximum(one.counts.sum(axis=0), 1e-300)).sum(axis=1), one.clones)
-        for one in series
-    ]
+    parts = [pd.Series((one.counts / one.counts.sum(axis=0)).sum(axis=1), one.clones) for one in series]
     total = pd.concat(parts).groupby(level=0).sum().sort_values(ascending=False, kind="stable")
     return total.index[: figures.TOP].to_numpy()
 

@@ -50,7 +50,7 @@ def usual_samples(run: Run) -> dict[str, Usual]:
     samples = samples[(samples["month"] >= wanted["from_month"]) & (samples["tissue"] == wanted["tissue"])]
     samples = samples.assign(fragments=samples["sample"].map(sizes).astype(float))
     found = {}
-    for lineage in LINEAGES:
+    for lineage in dict.fromkeys([wanted["lineage"], *LINEAGES]):
         own = samples[samples["lineage"] == lineage].dropna(subset="fragments")
         if not len(own):
             continue

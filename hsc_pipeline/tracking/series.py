@@ -38,15 +38,18 @@ class Series:
 
     def since(self, month: float) -> "Series":
         """Return the samples from a month on, and the clones in them."""
-        later = self.months >= month
-        seen = self.counts[:, later].any(axis=1)
+        return self.at(np.flatnonzero(self.months >= month))
+
+    def at(self, visits: np.ndarray) -> "Series":
+        """Return some of the samples, by their places, and the clones in them."""
+        seen = self.counts[:, visits].any(axis=1)
         return Series(
             self.subject,
             self.tissue,
             self.lineage,
-            self.months[later],
+            self.months[visits],
             self.clones[seen],
-            self.counts[seen][:, later],
+            self.counts[seen][:, visits],
         )
 
 
