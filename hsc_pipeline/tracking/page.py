@@ -180,8 +180,8 @@ def _areas(series: list[Series], top: Mapping, lineage: str, tissue: str) -> Fig
     caption = (
         f"Shares in {lineage} samples{where} of {FEWEST} counts or more; the rest up to 100 % is other "
         f"clones. Colours: the {figures.TOP} clones of each subject with the largest shares, all its samples "
-        "here together; one colour is the same clone in all lineages of a subject, and another clone in another "
-        "subject. Axis of time: square root."
+        "here together; one colour is the same clone in all lineages of a subject, and another clone "
+        "in another subject. Axis of time: square root."
     )
     label = f"Stacked areas of the shares of the largest clones in {lineage} over months, a panel a subject."
     name = f"largest-{''.join(c for c in lineage.lower() if c.isalnum())}"

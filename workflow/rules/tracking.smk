@@ -100,9 +100,7 @@ rule tracking_manifest:
         rules.tracking_report.output,
         rules.read_tables.output,
         rules.tracking_report.input.topics,
-        expand(
-            rules.measure_topic.output.csv, topic=STUDY.topics, allow_missing=True
-        ),
+        expand(rules.measure_topic.output.csv, topic=STUDY.topics, allow_missing=True),
     output:
         "results/{study}/manifest.json",
     log:
