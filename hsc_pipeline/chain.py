@@ -58,8 +58,9 @@ def simulate_arm(study: Study, arm: str, patients: Sequence[int] | None = None) 
             settings("blood"),
         )
     )
-    scores = join(assess_patients(rows, *split(blood, "counts"), settings("immunity")))
-    return {"patients": plan, "events": happens, **made, **marrow, **blood, **scores}
+    before = {"events": happens, **made, **marrow, **blood}
+    scores = join(assess_patients(rows, before, settings("immunity")))
+    return {"patients": plan, **before, **scores}
 
 
 def join(parts: Iterable[Mapping[str, pa.Table]]) -> dict[str, pa.Table]:

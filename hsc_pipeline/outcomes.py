@@ -66,7 +66,7 @@ OUTCOMES = Table(
         "platelets_per_ul": Column(pa.float64(), "cells/uL", "platelets", 0),
         "t_protected": Column(pa.bool_(), "", "functional CD3+ cells within the interval for age"),
         "platelets_safe": Column(pa.bool_(), "", "platelets above the bleeding threshold"),
-        "clearance_day": Column(pa.float64(), "days", "day the challenge is cleared", 0),
+        "clearance_day": Column(pa.float64(), "days", "day a respiratory virus is cleared", 0),
         "immune_score": Column(pa.float64(), meaning="composite immune competence", **_POINTS),
         "t_protection_month": Column(
             pa.float64(),
@@ -88,6 +88,7 @@ OUTCOMES = Table(
     },
 )
 
+READ_PATHOGEN = "respiratory_virus"  # whose day of clearance is an outcome
 FEWEST_FRAGMENTS = 100  # below, the largest share says more of the sample than of the clones
 
 
@@ -162,8 +163,12 @@ def _immunity(tables: Mapping[str, pd.DataFrame], landmark: float) -> dict[str, 
     protected = cd3[cd3["functional_score"] >= 100 - 1e-9]
     at_landmark = cd3[cd3["month"] == landmark].set_index("patient")
     challenges = tables["challenges"]
-    challenged = challenges[(challenges["who"] == "patient") & (challenges["month"] == landmark)]
-    scores = tables["scores"]
+    challenged = challenges[
+        (challenges["who"] == "patient")
+        & (challenges["month"] == landmark)
+        & (challenges["pathogen"] == READ_PATHOGEN)
+    ]
+    scores = tables["scores"][tables["scores"]["who"] == "patient"]
     return {
         "t_protected": at_landmark["functional_score"] >= 100 - 1e-9,
         "t_protection_month": protected.groupby("patient")["month"].min(),

@@ -191,6 +191,17 @@ def by_patient(table: pa.Table, patients: Iterable[int]) -> dict[int, dict[str, 
     }
 
 
+def split_by_patient(table: pa.Table, patients: Iterable[int]) -> dict[int, pa.Table]:
+    """Return each patient's rows, none where a patient has none; order as for `by_patient`."""
+    patients, column = list(patients), table.column("patient").to_numpy()
+    starts = np.searchsorted(column, patients, side="left")
+    stops = np.searchsorted(column, patients, side="right")
+    return {
+        patient: table.slice(start, stop - start)
+        for patient, start, stop in zip(patients, starts, stops, strict=True)
+    }
+
+
 class replacing:
     """Write aside, then rename: what has the final name is whole.
 

@@ -1,38 +1,83 @@
-"""Immunity: from cell counts to scores of what the immune system can do.  Scores, not probabilities."""
+"""Immunity: from cells in blood to scores of what the immune system can do.  Scores, not probabilities."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
 import pyarrow as pa
 
+from hsc_pipeline.immunity.allogeneic import GRAFT_EFFECTS, graft_effects
 from hsc_pipeline.immunity.challenge import CHALLENGES, challenge_patient
 from hsc_pipeline.immunity.reconstitution import RECONSTITUTION, reconstitute
+from hsc_pipeline.immunity.repertoire import CLONE_CLONOTYPES, REPERTOIRE, repertoire_patient
+from hsc_pipeline.immunity.reset import RESET, reset_patient
 from hsc_pipeline.immunity.score import SCORES, score_patient
+from hsc_pipeline.immunity.tolerance import IMMUNOGENICITY, immunogenicity_patient
+from hsc_pipeline.immunity.vaccine import RESPONSES, TITRES, vaccinate_patient
 from hsc_pipeline.settings import Settings
+from hsc_pipeline.tables import Table, split_by_patient
 
-__all__ = ["CHALLENGES", "RECONSTITUTION", "SCORES", "assess_patients"]
+__all__ = ["INPUTS", "TABLES", "assess_patient", "assess_patients"]
+
+# Each part takes a patient, the tables of the earlier stages and parts, and the settings.
+PARTS = (
+    reconstitute,
+    repertoire_patient,
+    challenge_patient,
+    vaccinate_patient,
+    immunogenicity_patient,
+    reset_patient,
+    graft_effects,
+    score_patient,
+)
+INPUTS = ("products", "clones", "marrow", "clone_sizes", "counts", "events")
+TABLES: dict[str, Table] = {
+    table.name: table
+    for table in (
+        RECONSTITUTION,
+        REPERTOIRE,
+        CLONE_CLONOTYPES,
+        CHALLENGES,
+        RESPONSES,
+        TITRES,
+        IMMUNOGENICITY,
+        RESET,
+        GRAFT_EFFECTS,
+        SCORES,
+    )
+}
 
 
 def assess_patients(
-    patients: Sequence[Mapping], counts: Mapping[int, Mapping], settings: Settings
+    patients: Sequence[Mapping], tables: Mapping[str, pa.Table], settings: Settings
 ) -> Iterator[dict[str, pa.Table]]:
-    """Score each patient at every visit.
+    """Assess each patient's immune system at every visit.
 
     Parameters
     ----------
     patients : sequence of mapping
         Rows of `plan.PATIENTS`.
-    counts : mapping of int to mapping of str to array
-        Columns of `blood.COUNTS` by patient.
+    tables : mapping of str to pyarrow.Table
+        `INPUTS` by name, rows of one patient together and patients in order.
     settings : Settings
         Of the stage ``immunity``.
 
     Yields
     ------
     dict of str to pyarrow.Table
-        One patient's `RECONSTITUTION`, `CHALLENGES` and `SCORES`.
+        One patient's `TABLES`.
     """
+    numbers = [patient["patient"] for patient in patients]
+    split = {name: split_by_patient(tables[name], numbers) for name in INPUTS}
     for patient in patients:
-        reconstitution = reconstitute(patient, counts[patient["patient"]], settings)
-        challenges = challenge_patient(patient, reconstitution, settings)
-        scores = score_patient(reconstitution, challenges, settings)
-        yield {"reconstitution": reconstitution, "challenges": challenges, "scores": scores}
+        yield assess_patient(
+            patient, {name: rows[patient["patient"]] for name, rows in split.items()}, settings
+        )
+
+
+def assess_patient(
+    patient: Mapping, tables: Mapping[str, pa.Table], settings: Settings
+) -> dict[str, pa.Table]:
+    """Return one patient's `TABLES` from its `INPUTS`."""
+    known = dict(tables)
+    for part in PARTS:
+        known |= part(patient, known, settings)
+    return {name: known[name] for name in TABLES}

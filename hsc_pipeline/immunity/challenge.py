@@ -24,19 +24,22 @@ import numpy as np
 import pyarrow as pa
 
 from hsc_pipeline.errors import ModelError
+from hsc_pipeline.immunity.columns import of_table
 from hsc_pipeline.immunity.reconstitution import uncorrected_function
 from hsc_pipeline.settings import Settings
 from hsc_pipeline.tables import Column, Table
 
+COMPOSITE_PATHOGENS = ("respiratory_virus",)  # whose scores enter the composite
 STEP_DAYS = 0.1
 STATES = 7  # T, E, I, V, K, B, A
 
 CHALLENGES = Table(
     "challenges",
-    ("patient", "month", "who"),
+    ("patient", "month", "pathogen", "who"),
     {
         "patient": Column(pa.int32(), "", "number of the virtual patient", 0),
         "month": Column(pa.float64(), "months", "visit at which the virus comes; 0 for the twins", 0),
+        "pathogen": Column(pa.string(), "", "name in the catalogue"),
         "who": Column(pa.string(), "", "patient, healthy (twin with median cells) or untreated (twin)"),
         "peak_log10": Column(pa.float64(), "log10 TCID50/mL", "highest viral load"),
         "area": Column(pa.float64(), "TCID50/mL*d", "viral load summed over time", 0),
@@ -67,22 +70,21 @@ class Course:
     states: np.ndarray
 
 
-def challenge_patient(patient: Mapping, reconstitution: pa.Table, settings: Settings) -> pa.Table:
+def challenge_patient(
+    patient: Mapping, tables: Mapping[str, pa.Table], settings: Settings
+) -> dict[str, pa.Table]:
     """Return one patient's `CHALLENGES`: at every visit, and the twins.
 
     Parameters
     ----------
     patient : mapping
         Row of `plan.PATIENTS`.
-    reconstitution : pyarrow.Table
-        `RECONSTITUTION` of the patient.
+    tables : mapping of str to pyarrow.Table
+        This patient's ``reconstitution``.
     settings : Settings
         Of the stage ``immunity``.
     """
-    columns = {
-        name: reconstitution.column(name).to_numpy(zero_copy_only=False)
-        for name in reconstitution.column_names
-    }
+    columns = of_table(tables["reconstitution"])
     relative = {}
     for cell in ARMS:
         here = columns["cell"] == cell
@@ -95,10 +97,11 @@ def challenge_patient(patient: Mapping, reconstitution: pa.Table, settings: Sett
     course = infect(relative, settings, f"patient {patient['patient']}")
     day = clearance_day(course, settings["pathogen.detection"])
     visits, healthy = len(months), len(months)
-    return CHALLENGES.build(
+    table = CHALLENGES.build(
         {
             "patient": np.full(visits + 2, patient["patient"]),
             "month": [*months, 0.0, 0.0],
+            "pathogen": np.full(visits + 2, COMPOSITE_PATHOGENS[0]),
             "who": ["patient"] * visits + ["healthy", "untreated"],
             "peak_log10": np.log10(course.load.max(axis=0)),
             "area": np.trapezoid(course.load, course.days, axis=0),
@@ -106,6 +109,7 @@ def challenge_patient(patient: Mapping, reconstitution: pa.Table, settings: Sett
             "score": clearance_score(day, float(day[healthy]), settings["challenge.horizon_days"]),
         }
     )
+    return {"challenges": table}
 
 
 def infect(relative: Mapping[str, np.ndarray], settings: Settings, who: str) -> Course:

@@ -6,6 +6,7 @@ from statistics import NormalDist
 import numpy as np
 import pyarrow as pa
 
+from hsc_pipeline.immunity.columns import by_lineage
 from hsc_pipeline.norms import Norms
 from hsc_pipeline.settings import Settings
 from hsc_pipeline.tables import Column, Table
@@ -38,30 +39,26 @@ RECONSTITUTION = Table(
 )
 
 
-def reconstitute(patient: Mapping, counts: Mapping[str, np.ndarray], settings: Settings) -> pa.Table:
+def reconstitute(patient: Mapping, tables: Mapping[str, pa.Table], settings: Settings) -> dict[str, pa.Table]:
     """Return one patient's `RECONSTITUTION`.
 
     Parameters
     ----------
     patient : mapping
         Row of `plan.PATIENTS`.
-    counts : mapping of str to array
-        Columns of `blood.COUNTS` of the patient.
+    tables : mapping of str to pyarrow.Table
+        This patient's ``counts``.
     settings : Settings
         Of the stage ``immunity``.
     """
     norms = Norms(settings.rows("cell_norms"))
-    by_lineage = {
-        lineage: {name: column[counts["lineage"] == lineage] for name, column in counts.items()}
-        for lineage in dict.fromkeys(counts["lineage"])
-    }
-    parts = []
+    counts, parts = by_lineage(tables["counts"]), []
     for cell, lineages in CELLS.items():
-        first = by_lineage[lineages[0]]
-        total = sum(by_lineage[lineage]["count_per_ul"] for lineage in lineages)
+        first = counts[lineages[0]]
+        total = sum(counts[lineage]["count_per_ul"] for lineage in lineages)
         functional = sum(
             functional_count(
-                by_lineage[lineage], uncorrected_function(lineage, patient["null_genotype"], settings)
+                counts[lineage], uncorrected_function(lineage, patient["null_genotype"], settings)
             )
             for lineage in lineages
         )
@@ -81,9 +78,11 @@ def reconstitute(patient: Mapping, counts: Mapping[str, np.ndarray], settings: S
                 ),
             }
         )
-    return RECONSTITUTION.build(
-        {name: np.concatenate([p[name] for p in parts]) for name in RECONSTITUTION.columns}
-    )
+    return {
+        "reconstitution": RECONSTITUTION.build(
+            {name: np.concatenate([p[name] for p in parts]) for name in RECONSTITUTION.columns}
+        )
+    }
 
 
 def uncorrected_function(lineage: str, null_genotype: bool, settings: Settings) -> float:

@@ -10,7 +10,7 @@ import pandas as pd
 from hsc_pipeline.blood import COUNTS, INTEGRATION_SITES, READOUTS
 from hsc_pipeline.catalogue import tables as catalogue_tables
 from hsc_pipeline.engraftment import CLONE_SIZES, MARROW, TRANSFORMATIONS
-from hsc_pipeline.immunity import CHALLENGES, SCORES
+from hsc_pipeline.immunity import TABLES as IMMUNITY
 from hsc_pipeline.outcomes import OUTCOMES
 from hsc_pipeline.plan import PATIENTS
 from hsc_pipeline.product import CLONES, PRODUCTS
@@ -31,8 +31,7 @@ TABLES: dict[str, tuple[Table, int]] = {
     "counts": (COUNTS, MOST_PATIENTS),
     "readouts": (READOUTS, MOST_PATIENTS),
     "integration_sites": (INTEGRATION_SITES, MOST_PATIENTS_BY_CLONE),
-    "challenges": (CHALLENGES, MOST_PATIENTS),
-    "scores": (SCORES, MOST_PATIENTS),
+    **{name: (IMMUNITY[name], MOST_PATIENTS) for name in ("challenges", "scores")},
 }
 
 

@@ -1,18 +1,31 @@
-# Immunity: reconstitution for age, a pathogen challenge, and the composite score.
+# Immunity: reconstitution, repertoire, challenges, vaccines, tolerance and infections, and the composite.
+
+IMMUNITY = [
+    "reconstitution",
+    "repertoire",
+    "clone_clonotypes",
+    "challenges",
+    "vaccine_responses",
+    "titres",
+    "immunogenicity",
+    "autoimmune_reset",
+    "graft_effects",
+    "scores",
+]
+IN_BATCHES = "results/{study}/.batches/immunity/{arm}/{batch}/"
 
 
 rule assess:
     input:
         patients="results/{study}/plan/{arm}/patients.parquet",
+        products="results/{study}/product/{arm}/products.parquet",
+        clones="results/{study}/product/{arm}/clones.parquet",
+        marrow="results/{study}/engraftment/{arm}/marrow.parquet",
+        clone_sizes="results/{study}/engraftment/{arm}/clone_sizes.parquet",
         counts="results/{study}/blood/{arm}/counts.parquet",
+        events="results/{study}/plan/{arm}/events.parquet",
     output:
-        reconstitution=temp(
-            "results/{study}/.batches/immunity/{arm}/{batch}/reconstitution.parquet"
-        ),
-        challenges=temp(
-            "results/{study}/.batches/immunity/{arm}/{batch}/challenges.parquet"
-        ),
-        scores=temp("results/{study}/.batches/immunity/{arm}/{batch}/scores.parquet"),
+        **{name: temp(IN_BATCHES + name + ".parquet") for name in IMMUNITY},
     log:
         "results/{study}/logs/immunity/{arm}/{batch}.log",
     benchmark:
@@ -35,13 +48,9 @@ rule assess:
 
 use rule gather as gather_immunity with:
     input:
-        reconstitution=batches_of(rules.assess.output.reconstitution),
-        challenges=batches_of(rules.assess.output.challenges),
-        scores=batches_of(rules.assess.output.scores),
+        **{name: batches_of(IN_BATCHES + name + ".parquet") for name in IMMUNITY},
     output:
-        reconstitution="results/{study}/immunity/{arm}/reconstitution.parquet",
-        challenges="results/{study}/immunity/{arm}/challenges.parquet",
-        scores="results/{study}/immunity/{arm}/scores.parquet",
+        **{name: f"results/{{study}}/immunity/{{arm}}/{name}.parquet" for name in IMMUNITY},
     log:
         "results/{study}/logs/immunity/{arm}/gather.log",
     benchmark:

@@ -23,7 +23,9 @@ PARTS = {
     "t_cells": "T cells",
     "b_cells": "B cells",
     "innate": "NK cells and neutrophils",
-    "defence": "defence against the challenge",
+    "repertoire": "T and B repertoire",
+    "defence": "defence against pathogens",
+    "vaccines": "response to vaccines",
 }
 MODELS = {"constant": "constant", "linear": "linear model", "surrogate": "random forest"}
 
@@ -73,13 +75,14 @@ def immunity(results: Results) -> Section:
 
 
 def _scores_figure(results: Results) -> Figure:
-    scores = measures.thinned(results.tables["scores"])
+    scores = results.tables["scores"]
+    scores = measures.thinned(scores[scores["who"] == "patient"])
     parts = [measures.bands(scores, column).assign(panel=name) for column, name in PARTS.items()]
     band = pd.concat(parts, ignore_index=True)
     caption = (
         "Scores from 0 to 100 points, not probabilities. A count scores 100 from the limiting centile for "
         "age up, uncorrected cells weighed by their function; the composite is the geometric mean of the "
-        f"four parts. Median and 5th to 95th centile of {counted(results.drawn, 'patient')} an arm. Axis of "
+        f"six parts. Median and 5th to 95th centile of {counted(results.drawn, 'patient')} an arm. Axis of "
         "time: square root."
     )
     return Figure(
@@ -93,6 +96,7 @@ def _scores_figure(results: Results) -> Figure:
 
 def _challenge_figure(results: Results) -> Figure:
     challenges = results.tables["challenges"]
+    challenges = challenges[challenges["pathogen"] == "respiratory_virus"]
     own = measures.thinned(challenges[challenges["who"] == "patient"])
     band = measures.bands(own, "clearance_day")
     twins = challenges[challenges["who"] != "patient"].groupby("who")["clearance_day"].median()
