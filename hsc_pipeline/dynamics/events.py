@@ -1,8 +1,13 @@
 """The reference engine: one birth, loss or mutation at a time, exact under any feedback.
 
 A cell is drawn at random among all cells and its event by rejection, so an event costs the same
-whatever the number of clones.  Compiled by numba where it is installed, else plain Python, with
-the same results.
+whatever the number of clones.  Candidate events come at a constant rate in short blocks [1]_, so
+that each costs one random number and no clock is read between them; docs/engine.md derives it.
+Compiled by numba where it is installed, else plain Python, with the same results.
+
+References
+----------
+.. [1] Uniformisation: Jensen 1953, Scand Actuar J 1953:sup1, 10.1080/03461238.1953.10419459
 """
 
 from functools import cache
@@ -28,7 +33,7 @@ def _run(  # noqa: C901 - one loop, as numba wants it
     Parameters
     ----------
     rng : numpy.random.Generator
-    owner : array of int64, shape (room for cells,)
+    owner : array of int32, shape (room for cells,)
         Clone of each live cell, the first `cells` entries.
     cells : int
         Live cells.
@@ -54,66 +59,80 @@ def _run(  # noqa: C901 - one loop, as numba wants it
         Drivers that arose; their parents stand in `parents`.
     parents : array of int64
     """
-    start = ends[0]
     first_new = len(kind) - len(gains)
     born = 0
     parents = np.empty(len(gains), np.int64)
     most = 0.0
     for clone in range(first_new):
         most = max(most, advantage[clone])
-    now = start
     for piece in range(len(rooms)):
-        stop = ends[piece + 1]
+        now, stop = ends[piece], ends[piece + 1]
         division, loss, room = divisions[piece], losses[piece], rooms[piece]
         most_crowding = regrowth if np.isfinite(room) else 0.0
         per_cell = most_crowding / room
-        top_division, low_division = division.max() + most, division.min()
+        top_division, low_division = division.max(), division.min()
         top_loss, low_loss = loss.max(), loss.min()
-        while cells > 0:
-            crowding = most_crowding - per_cell * cells
+        while cells > 0 and now < stop:
+            # Long enough to spread the cost of its length, short enough for few empty slots.
+            block = int(np.sqrt(cells))
+            # Before any event of a block the total is within block - 1 of the present one.
+            slots = cells + block - 1
+            if slots >= len(owner):
+                owner = np.concatenate((owner, np.empty(len(owner), owner.dtype)))
+            least, largest = most_crowding - per_cell * slots, most_crowding - per_cell * (cells - block + 1)
+            top_birth, low_birth, top_death, low_death = top_division + most, low_division, top_loss, low_loss
             if on_division:
-                top_birth, low_birth = max(top_division + crowding, 0.0), max(low_division + crowding, 0.0)
-                top_death, low_death = top_loss, low_loss
+                top_birth, low_birth = max(top_birth + largest, 0.0), max(low_birth + least, 0.0)
             else:
-                top_birth, low_birth = top_division, low_division
-                top_death, low_death = max(top_loss - crowding, 0.0), max(low_loss - crowding, 0.0)
-            top = top_birth + top_death + mutation
+                top_death, low_death = max(top_death - least, 0.0), max(low_death - largest, 0.0)
+            # Of a number below `top`: births up to top_birth, losses up to top_both, mutations beyond.
+            low_both, top_both = top_birth + low_death, top_birth + top_death
+            top = top_both + mutation
             if top <= 0.0:
                 break
-            now += rng.standard_exponential() / (top * cells)
-            if now >= stop:
-                break
-            cell = min(int(rng.random() * cells), cells - 1)
-            pick = rng.random() * top
-            clone = owner[cell]
-            birth, death = low_birth, low_death
-            # Most picks fall where every class would decide alike, and the cell's own is not looked up.
-            if low_birth <= pick < top_birth or top_birth + low_death <= pick < top_birth + top_death:
-                birth, death = division[kind[clone]] + advantage[clone], loss[kind[clone]]
-                if on_division:
-                    birth = max(birth + crowding, 0.0)
-                else:
-                    death = max(death - crowding, 0.0)
-            if pick < birth:
-                if cells == len(owner):
-                    owner = np.concatenate((owner, np.empty(len(owner), np.int64)))
-                owner[cells] = clone
-                cells += 1
-            elif pick >= top_birth and pick < top_birth + death:
-                cells -= 1
-                owner[cell] = owner[cells]
-            elif pick >= top_birth + top_death:
-                if born == len(gains):
-                    return owner, cells, -1, parents
-                new = first_new + born
-                kind[new] = kind[clone]
-                advantage[new] = advantage[clone] + gains[born]
-                most = max(most, advantage[new])
-                top_division = division.max() + most
-                parents[born] = clone
-                owner[cell] = new
-                born += 1
-        now = stop
+            years = rng.standard_gamma(block) / (top * slots)
+            candidates, before_end = block, block - 1
+            if years >= stop - now:  # those before `stop`: the others than the last fall evenly
+                candidates = before_end = rng.binomial(block - 1, (stop - now) / years)
+                years = stop - now
+            for candidate in range(candidates):
+                place = rng.random() * slots
+                cell = int(place)
+                if cell >= cells:  # nobody there
+                    continue
+                pick = (place - cell) * top
+                clone = owner[cell]
+                birth, death = low_birth, low_both
+                # Most picks fall where every class would decide alike, and the cell's own is not looked up.
+                if low_birth <= pick < top_birth or low_both <= pick < top_both:
+                    crowding = most_crowding - per_cell * cells
+                    birth, death = division[kind[clone]] + advantage[clone], loss[kind[clone]]
+                    if on_division:
+                        birth += crowding
+                    else:
+                        death = max(death - crowding, 0.0)
+                    death += top_birth
+                if pick < birth:
+                    owner[cells] = clone
+                    cells += 1
+                elif top_birth <= pick < death:
+                    cells -= 1
+                    owner[cell] = owner[cells]
+                elif pick >= top_both:
+                    if born == len(gains):
+                        return owner, cells, -1, parents
+                    new = first_new + born
+                    kind[new] = kind[clone]
+                    advantage[new] = advantage[clone] + gains[born]
+                    parents[born] = clone
+                    owner[cell] = new
+                    born += 1
+                    if advantage[new] > most:  # the bounds no longer hold: the block ends here
+                        most = advantage[new]
+                        if candidate < before_end:
+                            years *= rng.beta(candidate + 1, before_end - candidate)
+                        break
+            now += years
     return owner, cells, born, parents
 
 
@@ -138,8 +157,8 @@ def simulate_patient(patient, sizes, kinds, tables, feedback, times, rng, law):
     """
     run, classes = kernel(), tables.division.shape[2]
     cells = int(sizes.sum())
-    owner = np.repeat(np.arange(len(sizes)), sizes)
-    owner = np.concatenate([owner, np.zeros(cells // 2 + 1024, np.int64)])
+    owner = np.repeat(np.arange(len(sizes), dtype=np.int32), sizes)
+    owner = np.concatenate([owner, np.zeros(cells // 2 + 1024, np.int32)])
     kind, advantage = kinds.copy(), np.zeros(len(kinds))
     parent, year = np.full(len(kinds), -1), np.zeros(len(kinds))
     rows, now = [], 0.0
