@@ -6,7 +6,13 @@ import pyarrow as pa
 
 from hsc_pipeline.immunity.allogeneic import GRAFT_EFFECTS, graft_effects
 from hsc_pipeline.immunity.challenge import CHALLENGES, challenge_patient
-from hsc_pipeline.immunity.reconstitution import RECONSTITUTION, reconstitute
+from hsc_pipeline.immunity.infection import INFECTION_EPISODES, INFECTION_RISK, infection_patient
+from hsc_pipeline.immunity.reconstitution import (
+    IMMUNE_MARKERS,
+    MILESTONES,
+    RECONSTITUTION,
+    reconstitute,
+)
 from hsc_pipeline.immunity.repertoire import CLONE_CLONOTYPES, REPERTOIRE, repertoire_patient
 from hsc_pipeline.immunity.reset import RESET, reset_patient
 from hsc_pipeline.immunity.score import SCORES, score_patient
@@ -26,6 +32,7 @@ PARTS = (
     immunogenicity_patient,
     reset_patient,
     graft_effects,
+    infection_patient,
     score_patient,
 )
 INPUTS = ("products", "clones", "marrow", "clone_sizes", "counts", "events")
@@ -33,6 +40,8 @@ TABLES: dict[str, Table] = {
     table.name: table
     for table in (
         RECONSTITUTION,
+        IMMUNE_MARKERS,
+        MILESTONES,
         REPERTOIRE,
         CLONE_CLONOTYPES,
         CHALLENGES,
@@ -41,6 +50,8 @@ TABLES: dict[str, Table] = {
         IMMUNOGENICITY,
         RESET,
         GRAFT_EFFECTS,
+        INFECTION_RISK,
+        INFECTION_EPISODES,
         SCORES,
     )
 }
