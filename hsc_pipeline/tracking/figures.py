@@ -86,6 +86,128 @@ def lines(
     return grid(panels, 3, 170)
 
 
+def depths(rows: pd.DataFrame, unit: str) -> alt.ConcatChart:
+    """Draw clones against counts of every sample, a panel a lineage; grey where there is one count a clone.
+
+    Parameters
+    ----------
+    rows : pandas.DataFrame
+        ``subject, lineage, month, total, richness``.
+    unit : str
+        What is counted.
+    """
+    (x_scale, x_axis), (y_scale, y_axis) = (
+        log_scale(1, max(float(rows[name].max()), 2)) for name in ("total", "richness")
+    )
+    whole = pd.DataFrame({"total": [1.0, float(rows["richness"].max())]})
+    whole["richness"] = whole["total"]
+    x = alt.X("total:Q", title=unit, scale=x_scale, axis=x_axis)
+    y = alt.Y("richness:Q", title="clones", scale=y_scale, axis=y_axis)
+    tips = [alt.Tooltip("subject:N"), alt.Tooltip("month:Q"), alt.Tooltip("total:Q", format=",")]
+    limit = alt.Chart(whole).mark_line(color=RAW, strokeWidth=1, strokeDash=[4, 3]).encode(x, y)
+    panels = []
+    for name, own in list(rows.groupby("lineage", sort=False))[:MOST_PANELS]:
+        own = own[["subject", "month", "total", "richness"]]
+        dots = alt.Chart(own).mark_circle(size=36, color=CORRECTED, opacity=0.6).encode(x, y, tooltip=tips)
+        panels.append(alt.layer(limit, dots).properties(title=str(name) or "not stated"))
+    return grid(panels, 4, 150)
+
+
+def clone_heat(rows: pd.DataFrame) -> alt.ConcatChart:
+    """Draw the share of the largest clones in every sample, a panel a subject, on one scale.
+
+    Parameters
+    ----------
+    rows : pandas.DataFrame
+        ``subject, clone, sample, share``, in the order to draw; share above 0.
+    """
+    low, high = float(rows["share"].min()), float(rows["share"].max())
+    scale = dict(type="log", domain=[max(low, high / 1e3), high], scheme="viridis", clamp=True)
+    shade = alt.Color("share:Q", title="share", scale=scale, legend=dict(format=".1~%", gradientLength=160))
+    panels = []
+    for subject, own in rows.groupby("subject", sort=False):
+        samples, clones = (list(dict.fromkeys(own[name])) for name in ("sample", "clone"))
+        tips = [alt.Tooltip("clone:N"), alt.Tooltip("sample:N"), alt.Tooltip("share:Q", format=".2%")]
+        cells = alt.Chart(own[["clone", "sample", "share"]].dropna()).mark_rect()
+        cells = cells.encode(
+            alt.X("sample:N", title=None, sort=samples, axis=dict(labelAngle=-60, labelOverlap=False)),
+            alt.Y("clone:N", title=None, sort=clones, axis=dict(labelOverlap=False, labelFontSize=9)),
+            shade,
+            tooltip=tips,
+        )
+        panels.append(cells.properties(title=str(subject)))
+    return grid(panels, 2, 280, room=names_room(list(map(str, rows["clone"]))))
+
+
+def curves(rows: pd.DataFrame, unit: str) -> alt.ConcatChart:
+    """Draw richness by depth with bands, a panel a subject, a colour a sample; beyond its own depth dashed.
+
+    Parameters
+    ----------
+    rows : pandas.DataFrame
+        ``subject, sample, depth, own_depth, estimate, low, high``; `sample` is first or last.
+    unit : str
+        What is counted.
+    """
+    names = list(dict.fromkeys(rows["sample"]))
+    scale = dict(domain=names, range=list(PALETTE[: len(names)]))
+    colour = alt.Color("sample:N", scale=scale, legend=dict(symbolType="stroke"))
+    kept = ["sample", "month", "depth", "estimate", "low", "high"]
+    panels = []
+    for subject, own in rows.groupby("subject", sort=False):
+        x = alt.X("depth:Q", title=unit, axis=dict(tickCount=4, format="~s"))
+        tips = [alt.Tooltip("sample:N"), alt.Tooltip("month:Q"), alt.Tooltip("depth:Q", format=",")]
+        tips.append(alt.Tooltip("estimate:Q", format=",.0f"))
+        base = alt.Chart(own[kept]).encode(x, colour)
+        band = base.mark_area(opacity=0.16).encode(alt.Y("low:Q", title="clones"), alt.Y2("high"))
+        marks = [band]
+        for part, dash in (
+            (own["depth"] <= own["own_depth"], []),
+            (own["depth"] >= own["own_depth"], [4, 3]),
+        ):
+            line = alt.Chart(own.loc[part, kept]).encode(x, colour, alt.Y("estimate:Q", title="clones"))
+            marks.append(line.mark_line(strokeWidth=1.6, strokeDash=dash))
+        at = alt.Chart(own.loc[own["depth"] == own["own_depth"], kept]).mark_circle(size=40)
+        marks.append(at.encode(x, colour, alt.Y("estimate:Q", title="clones"), tooltip=tips))
+        panels.append(alt.layer(*marks).properties(title=str(subject)))
+    return grid(panels, 4, 150)
+
+
+def correlations(rows: pd.DataFrame) -> alt.ConcatChart:
+    """Draw the correlation of every two samples, like ones side by side, a panel a subject.
+
+    Parameters
+    ----------
+    rows : pandas.DataFrame
+        ``subject, sample_a, sample_b, place_a, place_b, correlation``.
+    """
+    mirrored = {f"{name}_{one}": f"{name}_{two}" for name in ("sample", "place") for one, two in ("ab", "ba")}
+    names = ["subject", "sample_a", "sample_b", "place_a", "place_b", "correlation"]
+    both = pd.concat([rows[names], rows[names].rename(columns=mirrored)])
+    shade = alt.Color(
+        "correlation:Q",
+        scale=dict(scheme="blueorange", domain=[-1, 1], reverse=True),
+        legend=dict(gradientLength=160),
+    )
+    panels = []
+    for subject, own in both.groupby("subject", sort=False):
+        order = own.drop_duplicates("place_a").sort_values("place_a")["sample_a"].tolist()
+        chart = alt.Chart(own[["sample_a", "sample_b", "correlation"]]).mark_rect()
+        tips = [
+            alt.Tooltip("sample_a:N"),
+            alt.Tooltip("sample_b:N"),
+            alt.Tooltip("correlation:Q", format=".2f"),
+        ]
+        chart = chart.encode(
+            alt.X("sample_a:N", title=None, sort=order, axis=dict(labelAngle=-60, labelOverlap=False)),
+            alt.Y("sample_b:N", title=None, sort=order, axis=dict(labelOverlap=False)),
+            shade,
+            tooltip=tips,
+        )
+        panels.append(chart.properties(title=str(subject)))
+    return grid(panels, 2, 330, room=names_room(list(both["sample_a"])))
+
+
 def heat(shared: pd.DataFrame) -> alt.ConcatChart:
     """Draw the Jaccard index of pairs of lineages, a panel a subject; one scale for all."""
     mirrored = shared.rename(columns={"lineage_a": "lineage_b", "lineage_b": "lineage_a"})

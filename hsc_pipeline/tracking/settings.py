@@ -15,6 +15,8 @@ MonthFrom = Annotated[float, Field(ge=0, le=600)]
 Copies = Annotated[float, Field(ge=1, le=20)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 RuleName = Literal["top_clone", "doubling", "pielou", "uc50", "mrce"]
+Sorted = Literal["Myeloid", "B", "T", "NK"]
+Leak = dict[Sorted, dict[Sorted, Annotated[float, Field(ge=0, le=0.5)]]]
 
 
 class ClonesFile(Strict):
@@ -102,11 +104,25 @@ class TrackingFile(Strict):
     colonies: str | None = Field(None, description="Table of colonies and coalescences per subject.")
     clinical: str | None = Field(None, description="Table of clinical series, such as VCN and chimerism.")
     genes: str | None = Field(None, description="CSV of gene and class, such as oncogenes, to mark sites by.")
+    gene_lengths: str | None = Field(
+        None, description="CSV of gene and length in bases, for Grubbs' test of common sites."
+    )
+    background: str | None = Field(
+        None,
+        description="Table of sites to compare with, such as the product's; by default those that were "
+        "seen before the stable month alone.",
+    )
+    leak: Leak | None = Field(
+        None,
+        description="Share of a sort's fragments that come from cells of another lineage, by sort and "
+        "lineage; by default the catalogue's purity, the rest spread evenly.",
+    )
     sites: Sites = Field(default_factory=Sites, description="What to do with sites first.")
     rules: Rules = Field(default_factory=Rules, description="Which rules flag a clone.")
     stem_cells: StemCells = Field(default_factory=StemCells, description="Whose samples tell of stem cells.")
 
 
+BESIDE = ("colonies", "clinical", "genes", "gene_lengths", "background")
 PARTS = {"tables": ClonesFile, "sites": Sites, "stem_cells": StemCells, "rules": Rules}
 
 # Topics in the order of the report, and the keys that each reads; `topics` makes them, and imports more
@@ -114,11 +130,14 @@ PARTS = {"tables": ClonesFile, "sites": Sites, "stem_cells": StemCells, "rules":
 TOPIC_KEYS: Mapping[str, tuple[str, ...]] = {
     "diversity": (),
     "rarefied": ("seed",),
+    "curves": ("stem_cells", "seed"),
     "depth": ("stem_cells", "seed"),
     "sharing": ("stem_cells",),
+    "persistence": (),
+    "correlation": ("stem_cells",),
     "seen": (),
     "accumulation": (),
-    "multilineage": ("stem_cells",),
+    "multilineage": ("stem_cells", "leak"),
     "bias": ("stem_cells",),
     "stem_cells": ("stem_cells", "seed"),
     "phylogeny": ("colonies",),
@@ -126,7 +145,9 @@ TOPIC_KEYS: Mapping[str, tuple[str, ...]] = {
     "alarms": ("rules",),
     "operating": ("stem_cells", "rules", "seed"),
     "selection": ("stem_cells", "seed"),
-    "common_sites": (),
+    "common_sites": ("stem_cells", "background", "seed"),
+    "common_genes": ("gene_lengths",),
+    "enriched_genes": ("stem_cells", "background"),
     "listed_genes": ("genes",),
     "see_clone": ("stem_cells",),
     "see_change": ("stem_cells", "seed"),
@@ -159,7 +180,7 @@ class Tracking:
 
     def beside(self) -> dict[str, str]:
         """Return the tables beside the clones, by key."""
-        named = {name: getattr(self.file, name) for name in ("colonies", "clinical", "genes")}
+        named = {name: getattr(self.file, name) for name in BESIDE}
         return {name: path for name, path in named.items() if path}
 
     def files(self) -> list[str]:
