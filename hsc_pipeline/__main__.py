@@ -102,10 +102,12 @@ def _check(options: argparse.Namespace) -> int:
 
     content = read_yaml(options.file)
     if content.get("kind") == "tracking":
+        from hsc_pipeline.tracking.early import check_tables
         from hsc_pipeline.tracking.settings import load_tracking
 
-        tables = len(load_tracking(content, options.file).file.tables)
-        print(f"{options.file}: {tables} tables of clones")
+        tracking = load_tracking(content, options.file)
+        samples = check_tables(tracking, largest=float("inf"))
+        print(f"{options.file}: {samples} samples in {len(tracking.file.tables)} tables of clones")
         return 0
     study = load_study(content, options.file)
     arms = ", ".join(study.arms)

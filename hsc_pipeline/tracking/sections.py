@@ -201,9 +201,8 @@ def lineages(found: Mapping, settings: Mapping) -> Section:
         columns |= {"estimate": "corrected, sorts as stated", "low": "low ", "high": "high "}
         caption = (
             "Clones that serve two lineages or more. Naive: seen in two. Corrected: also for clones that a "
-            "sample "
-            "misses; the last also for cells of other lineages in a sort, by `leak` of the tracking file or "
-            f"else the catalogue's purity. {INTERVAL}"
+            "sample misses; the last also for cells of other lineages in a sort, by the leak of the tracking "
+            f"file or else by the catalogue's purity. {INTERVAL}"
         )
         blocks.append(table(found["multilineage"], columns, caption))
     biased = found["bias"][found["bias"]["p_adjusted"] < 0.05] if len(found["bias"]) else found["bias"]

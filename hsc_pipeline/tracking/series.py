@@ -74,6 +74,11 @@ def read_tables(settings: Mapping) -> tuple[Observations, dict]:
     """
     from hsc_pipeline.tracking.cleaning import clean
 
+    return clean(read_together(settings), **settings["sites"])
+
+
+def read_together(settings: Mapping) -> Observations:
+    """Read the tables of a tracking file as one; see `read_tables`."""
     read = [formats.read(**{**table, "lineages": table["lineages"] or None}) for table in settings["tables"]]
     observations = formats.combine(*read)
     subjects = sorted(set(observations.samples["subject"].to_pylist()))
@@ -82,7 +87,7 @@ def read_tables(settings: Mapping) -> tuple[Observations, dict]:
             raise UserError(
                 f"stem_cells.copies_by_subject: {name!r} is in no table; {suggest(name, subjects)}"
             )
-    return clean(observations, **settings["sites"])
+    return observations
 
 
 def frame(observations: Observations):

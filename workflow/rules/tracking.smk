@@ -1,4 +1,12 @@
 # Tracking: measured tables of clones become one tidy form, a table a topic, and a report.
+from hsc_pipeline.tracking.early import check_tables
+
+# A mistake in a table is told before any job, and not again by the processes of the jobs.
+if workflow.is_main_process:
+    try:
+        check_tables(STUDY)
+    except UserError as error:
+        sys.exit(f"{error}")
 
 
 rule read_tables:
