@@ -148,8 +148,12 @@ STAGES: dict[str, Reads] = {
             "blood.visit_ln_sd",
             "blood.cd4_t.host_",
             "blood.cd8_t.host_",
+            "reconstitution.",
+            "trec.",
+            "igg.",
+            "infection.",
         ),
-        tables=("cell_norms",),
+        tables=("cell_norms", "igg_norms"),
     ),
     "outcomes": Reads(values=("benefit.", "alarm."), study=("visits_months", "sampling")),
 }
