@@ -45,8 +45,8 @@ KOTYLO = {
     ("cell", "start", "stop", "low", "high"), [(cell, *band) for cell in KOTYLO for band in KOTYLO[cell]]
 )
 def test_medians_lie_in_the_ranges_of_kotylo_1993(cell, start, stop, low, high):
-    """A tenth of slack: CD4+ at 3 months, 2,730, and CD3+ at 33 months, 3,250, lie just outside."""
-    assert 0.9 * low < NORMS.median(cell, (start + stop) / 2) < 1.1 * high
+    """With 5 % of slack for CD4+ at 3 months, 2,730 where the range begins at 2,800; the rest lies inside."""
+    assert 0.95 * low < NORMS.median(cell, (start + stop) / 2) < high
 
 
 # Denny 1992 JAMA 267:1484, median CD4+ per uL of 208 children by age in months.
