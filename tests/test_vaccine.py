@@ -199,7 +199,7 @@ def cells_of(cd4, b, months=VISITS):
         for cell, values in (("cd4_t", cd4), ("b_cell", b))
         for month, value in zip(months, np.broadcast_to(values, len(months)), strict=True)
     ]
-    same = {"patient": 0, "count_per_ul": 1000.0, "normal_per_ul": 1000.0, "centile": 0.5}
+    same = {"patient": 0, "count_per_ul": 1000.0, "normal_per_ul": 1000.0, "z_score": 0.0, "centile": 0.5}
     rows = [same | {"score": 100.0, "functional_score": 100.0} | row for row in rows]
     return RECONSTITUTION.build({name: [row[name] for row in rows] for name in RECONSTITUTION.columns})
 
