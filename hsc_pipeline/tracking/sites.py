@@ -199,7 +199,7 @@ def _placed(chromosome, position, lengths: Mapping) -> tuple[np.ndarray, np.ndar
     chromosome, position = np.asarray(chromosome).astype(str), np.asarray(position, float)
     foreign = sorted(set(chromosome) - set(map(str, lengths)))
     if foreign:
-        raise UserError(f"chromosome: {foreign[0]!r} has no length; allowed: {', '.join(map(str, lengths))}")
+        raise UserError(f"chromosome: {str(foreign[0])!r} has no length; allowed: {', '.join(map(str, lengths))}")
     order = np.lexsort((position, chromosome))
     return chromosome[order], position[order]
 
