@@ -197,9 +197,9 @@ def scan_p(k: int, expected: float, windows: float) -> float:
 
 def _placed(chromosome, position, lengths: Mapping) -> tuple[np.ndarray, np.ndarray]:
     chromosome, position = np.asarray(chromosome).astype(str), np.asarray(position, float)
-    foreign = sorted(set(chromosome) - set(map(str, lengths)))
+    foreign = sorted(set(chromosome.tolist()) - set(map(str, lengths)))
     if foreign:
-        raise UserError(f"chromosome: {str(foreign[0])!r} has no length; allowed: {', '.join(map(str, lengths))}")
+        raise UserError(f"chromosome: {foreign[0]!r} has no length; allowed: {', '.join(map(str, lengths))}")
     order = np.lexsort((position, chromosome))
     return chromosome[order], position[order]
 
