@@ -6,9 +6,17 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from hsc_pipeline.immunity.score import MEANING as DOMAINS_MEAN
+from hsc_pipeline.plan import landmark_month
 from hsc_pipeline.settings import Settings
 from hsc_pipeline.tables import Column, Table
 
+# Milestones of the immunity stage that are outcomes.
+MILESTONES_READ = {
+    "cd4_200": "more than 200 CD4+ T cells/uL",
+    "naive_cd4_normal": "naive CD4+ T cells normal for age",
+    "igg_independence": "enough IgG of one's own",
+}
 _POINTS = {"unit": "points", "least": 0, "most": 100}
 _SHARE = {"unit": "", "least": 0, "most": 1}
 
@@ -68,6 +76,10 @@ OUTCOMES = Table(
         "platelets_safe": Column(pa.bool_(), "", "platelets above the bleeding threshold"),
         "clearance_day": Column(pa.float64(), "days", "day a respiratory virus is cleared", 0),
         "immune_score": Column(pa.float64(), meaning="composite immune competence", **_POINTS),
+        **{
+            f"score_{domain}": Column(pa.float64(), meaning=f"domain of it: {meaning}", **_POINTS)
+            for domain, meaning in DOMAINS_MEAN.items()
+        },
         "t_protection_month": Column(
             pa.float64(),
             "months",
@@ -75,6 +87,27 @@ OUTCOMES = Table(
             0,
             None,
             True,
+        ),
+        **{
+            f"{milestone}_month": Column(
+                pa.float64(), "months", f"first visit with {what}; empty if never", 0, None, True
+            )
+            for milestone, what in MILESTONES_READ.items()
+        },
+        "tetanus_vaccination_month": Column(
+            pa.float64(),
+            "months",
+            "first visit from which tetanus vaccine does vaccine.worthwhile_share of what it does in health",
+            0,
+            None,
+            True,
+        ),
+        "infections": Column(pa.int32(), "episodes", "serious infections simulated over all visits", 0),
+        "infections_per_year": Column(
+            pa.float64(), "1/year", "hazard of serious infection at the landmark", 0
+        ),
+        "relapse_free": Column(
+            pa.float64(), meaning="chance of no relapse of an autoimmune disease by the landmark", **_SHARE
         ),
         "observed_sites": Column(pa.int64(), "sites", "sites read in the last neutrophil sample", 0),
         "observed_shannon": Column(pa.float64(), "nats", "Shannon index of their fragments", 0),
@@ -100,7 +133,8 @@ def summarise_arm(arm: str, tables: Mapping[str, pd.DataFrame], settings: Settin
     arm : str
     tables : mapping of str to pandas.DataFrame
         ``patients``, ``products``, ``grafts``, ``marrow``, ``transformations``, ``counts``,
-        ``recovery``, ``monitoring`` (of `monitor`), ``reconstitution``, ``challenges`` and
+        ``recovery``, ``monitoring`` (of `monitor`), ``reconstitution``, ``milestones``, ``challenges``,
+        ``vaccine_responses``, ``infection_risk``, ``infection_episodes``, ``autoimmune_reset`` and
         ``scores`` of the arm.
     settings : Settings
         Of the stage ``outcomes``.
@@ -134,15 +168,10 @@ def summarise_arm(arm: str, tables: Mapping[str, pd.DataFrame], settings: Settin
         cd4_per_ul=per_ul["cd4_t"],
         platelets_per_ul=per_ul["platelet"],
         platelets_safe=per_ul["platelet"] >= settings["benefit.platelets_per_ul"],
-        **_immunity(tables, landmark),
+        **_immunity(tables, base.index, landmark, settings),
         **_monitoring(tables["monitoring"], base.index, settings["alarm.top_clone_share"]),
     ).reset_index()
     return OUTCOMES.build({name: out[name].to_numpy() for name in OUTCOMES.columns})
-
-
-def landmark_month(visits_months: list[float], wanted: float) -> float:
-    """Return the last visit not after the wanted month, or the first visit."""
-    return max((month for month in visits_months if month <= wanted), default=visits_months[0])
 
 
 def _share(part: pd.Series, whole: pd.Series) -> pd.Series:
@@ -157,24 +186,45 @@ def _benefits(counts: pd.DataFrame, settings: Settings) -> pd.Series:
     )
 
 
-def _immunity(tables: Mapping[str, pd.DataFrame], landmark: float) -> dict[str, pd.Series]:
+def _immunity(
+    tables: Mapping[str, pd.DataFrame], patients: pd.Index, landmark: float, settings: Settings
+) -> dict[str, pd.Series]:
     cd3 = tables["reconstitution"]
     cd3 = cd3[cd3["cell"] == "cd3"]
     protected = cd3[cd3["functional_score"] >= 100 - 1e-9]
     at_landmark = cd3[cd3["month"] == landmark].set_index("patient")
-    challenges = tables["challenges"]
-    challenged = challenges[
-        (challenges["who"] == "patient")
-        & (challenges["month"] == landmark)
-        & (challenges["pathogen"] == READ_PATHOGEN)
-    ]
-    scores = tables["scores"][tables["scores"]["who"] == "patient"]
+    challenged = _own(tables["challenges"], landmark)
+    challenged = challenged[challenged["pathogen"] == READ_PATHOGEN]
+    scores = _own(tables["scores"], landmark).set_index("patient")
+    reached = tables["milestones"].pivot(index="patient", columns="milestone", values="month")
+    episodes = tables["infection_episodes"].groupby("patient").size()
+    reset = tables["autoimmune_reset"]
     return {
         "t_protected": at_landmark["functional_score"] >= 100 - 1e-9,
         "t_protection_month": protected.groupby("patient")["month"].min(),
         "clearance_day": challenged.set_index("patient")["clearance_day"],
-        "immune_score": scores[scores["month"] == landmark].set_index("patient")["composite"],
+        "immune_score": scores["composite"],
+        **{f"score_{domain}": scores[domain] for domain in DOMAINS_MEAN},
+        **{f"{milestone}_month": reached[milestone].astype(float) for milestone in MILESTONES_READ},
+        "tetanus_vaccination_month": _worthwhile(tables["vaccine_responses"], "tetanus", settings),
+        "infections": episodes.reindex(patients, fill_value=0).astype("int32"),
+        "infections_per_year": _own(tables["infection_risk"], landmark).set_index("patient")[
+            "hazard_per_year"
+        ],
+        "relapse_free": reset[reset["month"] == landmark].set_index("patient")["relapse_free"],
     }
+
+
+def _own(table: pd.DataFrame, month: float) -> pd.DataFrame:
+    """Return the rows of the patients themselves, not of their twins, at one visit."""
+    return table[(table["who"] == "patient") & (table["month"] == month)]
+
+
+def _worthwhile(responses: pd.DataFrame, vaccine: str, settings: Settings) -> pd.Series:
+    """Return the first visit from which a schedule does enough of what it does in health, by patient."""
+    mine = responses[(responses["vaccine"] == vaccine) & (responses["who"] == "patient")]
+    enough = mine[mine["allowed"] & (mine["score"] >= 100 * settings["vaccine.worthwhile_share"])]
+    return enough.groupby("patient")["month"].min()
 
 
 def monitor(

@@ -107,6 +107,11 @@ def plan_patient(patient: int, seed: int, settings: Settings) -> dict:
     }
 
 
+def landmark_month(visits_months: Sequence[float], wanted: float) -> float:
+    """Return the last visit not after the wanted month, or the first visit."""
+    return max((month for month in visits_months if month <= wanted), default=visits_months[0])
+
+
 def plan_events(patients: Sequence[Mapping], settings: Settings) -> pa.Table:
     """Return what befalls the patients of one arm: by chance, and as the study file schedules it.
 

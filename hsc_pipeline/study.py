@@ -179,6 +179,17 @@ class Study:
             "study": {key: content[key] for key in reads.study},
         }
 
+    def ranges(self, stage: str, arm: str) -> dict[str, list]:
+        """Return least, most and evidence of the catalogue's values that `stage` reads and that have a range.
+
+        What the study file set is known to it: it has none.
+        """
+        return {
+            name: [*value.range, value.evidence]
+            for name, value in self.arms[arm].values.items()
+            if name.startswith(STAGES[stage].values) and value.range and value.evidence != "study file"
+        }
+
     def batches(self) -> list[str]:
         """Return the names of an arm's batches, ``"first-last"`` patient."""
         n, size = self.file.patients, self.file.patients_per_job or self._batch_size()

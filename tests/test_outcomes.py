@@ -7,7 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hsc_pipeline.outcomes import FEWEST_FRAGMENTS, OUTCOMES, landmark_month, monitor, shannon, summarise_arm
+from hsc_pipeline.outcomes import (
+    FEWEST_FRAGMENTS,
+    MILESTONES_READ,
+    OUTCOMES,
+    monitor,
+    shannon,
+    summarise_arm,
+)
+from hsc_pipeline.plan import landmark_month
 
 # A product of a handful of stem cells keeps the simulation short; nothing else differs from the default.
 FEW_CELLS = {"product.lt_hsc_per_cd34": 1e-5}
@@ -16,6 +24,8 @@ PATIENTS = 12
 MAY_BE_EMPTY = [
     "neutrophil_recovery_day",
     "t_protection_month",
+    *(f"{milestone}_month" for milestone in MILESTONES_READ),
+    "tetanus_vaccination_month",
     "rescue_month",
     "transformation_month",
     "largest_share",

@@ -21,7 +21,14 @@ from hsc_pipeline.immunity.markers import (
     trec_per_cell,
     uncorrected_function,
 )
-from hsc_pipeline.immunity.reconstitution import CELLS, LOWEST_Z, first_visit, milestones, reconstitute
+from hsc_pipeline.immunity.reconstitution import (
+    CELLS,
+    LOWEST_Z,
+    cell_rows,
+    first_visit,
+    milestones,
+    reconstitute,
+)
 from hsc_pipeline.immunity.twins import twin_counts
 from hsc_pipeline.norms import Norms
 
@@ -291,3 +298,16 @@ def test_naive_and_memory_cells_share_the_function_of_their_kind(settings_for):
 def test_functional_naive_cells_are_no_more_than_all(patient, settings_for):
     counts = by_lineage(twin_counts(patient, False, settings_for("immunity")))["cd4_naive"]
     assert functional_count(counts, 0.2)[0] == pytest.approx(0.2 * counts["count_per_ul"][0])
+
+
+@pytest.mark.parametrize(("share", "least", "most"), [(0.05, 0, 2), (0.15, 70, 95), (0.4, 99.9, 100)])
+def test_neutrophil_score_follows_the_oxidase_positive_share(settings_for, share, least, most):
+    """The steps of Marciano 2018: danger below 10 %, less below 20 %, none read above."""
+    settings = settings_for("immunity", disease="x_cgd")
+    norms = Norms(settings.rows("cell_norms"))
+    age, count = np.array([10.0]), norms.median("neutrophil", np.array([10.0]))
+    row = {"month": np.array([12.0]), "age_years": age, "count_per_ul": count}
+    rows = cell_rows(
+        "neutrophil", ("neutrophil",), {"neutrophil": row}, {"neutrophil": share * count}, norms, settings
+    )
+    assert least <= rows["functional_score"][0] <= most

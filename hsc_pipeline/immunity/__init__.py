@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import pyarrow as pa
 
 from hsc_pipeline.immunity.allogeneic import GRAFT_EFFECTS, graft_effects
-from hsc_pipeline.immunity.challenge import CHALLENGES, challenge_patient
+from hsc_pipeline.immunity.challenge import CHALLENGE_COURSES, CHALLENGES, challenge_patient
 from hsc_pipeline.immunity.infection import INFECTION_EPISODES, INFECTION_RISK, infection_patient
 from hsc_pipeline.immunity.reconstitution import (
     IMMUNE_MARKERS,
@@ -45,6 +45,7 @@ TABLES: dict[str, Table] = {
         REPERTOIRE,
         CLONE_CLONOTYPES,
         CHALLENGES,
+        CHALLENGE_COURSES,
         RESPONSES,
         TITRES,
         IMMUNOGENICITY,

@@ -61,7 +61,7 @@ RECONSTITUTION = Table(
         ),
         "centile": Column(pa.float64(), "", "of the count, for age", 0, 1),
         "score": Column(pa.float64(), "points", "100 from the limiting centile for age up", 0, 100),
-        "functional_score": Column(pa.float64(), "points", "the same of the functional count", 0, 100),
+        "functional_score": Column(pa.float64(), "points", "the same of functional cells, which need be a share of all", 0, 100),
     },
 )
 
@@ -166,6 +166,9 @@ def cell_rows(
     age, full = first["age_years"], settings["score.full_centile"]
     total = sum(counts[lineage]["count_per_ul"] for lineage in lineages)
     working = sum(functional[lineage] for lineage in lineages)
+    # So few sound cells do the work of all; where every cell is sound, their number alone counts.
+    enough = settings.values.get(f"score.sufficient_share.{cell}", 1.0)
+    doing = np.minimum(working / enough, total)
     z = norms.z_score(cell, total, age)
     return {
         "month": first["month"],
@@ -176,7 +179,7 @@ def cell_rows(
         "z_score": np.maximum(z, LOWEST_Z),
         "centile": normal_cdf(z),
         "score": count_score(z, full),
-        "functional_score": count_score(norms.z_score(cell, working, age), full),
+        "functional_score": count_score(norms.z_score(cell, doing, age), full),
     }
 
 

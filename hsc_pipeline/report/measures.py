@@ -203,3 +203,56 @@ def cumulative_protection(outcomes: pd.DataFrame, months: Sequence[float]) -> pd
 def floored(frame: pd.DataFrame, columns: Sequence[str], least: float) -> pd.DataFrame:
     """Return the frame with columns at least `least`, for a logarithmic axis."""
     return frame.assign(**{name: frame[name].clip(lower=least) for name in columns})
+
+
+def composite_with_losses(
+    scores: pd.DataFrame, arms: Sequence[str], month: float
+) -> tuple[pd.DataFrame, list[str]]:
+    """Return the mean composite and the mean points that each domain takes, by arm and twin.
+
+    Means, not medians: only means of parts add up to the whole.
+
+    Returns
+    -------
+    pandas.DataFrame
+        row (arm, or ``who`` of a twin), kind (``composite`` or a domain), order, points.
+    list of str
+        The rows in their order.
+    """
+    lost = [column for column in scores if column.startswith("lost_")]
+    groups = {arm: scores[(scores["arm"] == arm) & (scores["month"] == month)] for arm in arms}
+    groups = {arm: rows[rows["who"] == "patient"] for arm, rows in groups.items()}
+    first = scores[scores["arm"] == arms[0]]
+    groups |= {who: first[first["who"] == who] for who in ("healthy", "untreated")}
+    parts = [
+        {"row": row, "kind": column.removeprefix("lost_"), "order": order, "points": rows[column].mean()}
+        for row, rows in groups.items()
+        for order, column in enumerate(["composite", *lost])
+    ]
+    return pd.DataFrame(parts), list(groups)
+
+
+def median_courses(courses: pd.DataFrame, twins: dict[str, str]) -> pd.DataFrame:
+    """Return the median load by day of each pathogen: by arm, and of the first arm's twins by name."""
+    first = courses["arm"].iloc[0]
+    own = courses[courses["who"] == "patient"].assign(line=courses["arm"])
+    others = courses[courses["who"].isin(twins) & (courses["arm"] == first)]
+    both = pd.concat([own, others.assign(line=others["who"].map(twins))], ignore_index=True)
+    return both.groupby(["pathogen", "line", "day"], sort=False)["load"].median().reset_index()
+
+
+MILESTONES = {
+    "cd4_200": "CD4+ T cells above 200/µL",
+    "cd4_500": "CD4+ T cells above 500/µL",
+    "cd3_normal": "CD3+ T cells normal for age",
+    "naive_cd4_normal": "naive CD4+ T cells normal for age",
+    "nk_normal": "NK cells normal for age",
+    "b_normal": "B cells normal for age",
+    "igg_independence": "independent of IgG infusions",
+    "thymus_recovered": "thymus recovered",
+}
+
+
+def milestone_name(milestone: str) -> str:
+    """Return what a milestone is, in words."""
+    return MILESTONES.get(milestone, milestone.replace("_", " "))

@@ -11,6 +11,7 @@ from hsc_pipeline.blood import COUNTS, INTEGRATION_SITES, READOUTS
 from hsc_pipeline.catalogue import tables as catalogue_tables
 from hsc_pipeline.engraftment import CLONE_SIZES, MARROW, TRANSFORMATIONS
 from hsc_pipeline.immunity import TABLES as IMMUNITY
+from hsc_pipeline.immunity.ranges import SCORE_RANGES
 from hsc_pipeline.outcomes import OUTCOMES
 from hsc_pipeline.plan import PATIENTS
 from hsc_pipeline.product import CLONES, PRODUCTS
@@ -20,6 +21,7 @@ from hsc_pipeline.tables import Table, each_patient
 MOST_ARMS = 12  # drawn; every arm stays in outcomes.csv
 # Patients are independent draws, so the first of them are a fair sample.
 MOST_PATIENTS = 1000  # of a table with a few rows a patient and visit
+LAST_PATIENT = 2**31 - 1  # of a table of a few patients anywhere in the arm
 MOST_PATIENTS_BY_CLONE = 60  # of a table with thousands
 
 TABLES: dict[str, tuple[Table, int]] = {
@@ -31,7 +33,8 @@ TABLES: dict[str, tuple[Table, int]] = {
     "counts": (COUNTS, MOST_PATIENTS),
     "readouts": (READOUTS, MOST_PATIENTS),
     "integration_sites": (INTEGRATION_SITES, MOST_PATIENTS_BY_CLONE),
-    **{name: (IMMUNITY[name], MOST_PATIENTS) for name in ("challenges", "scores")},
+    **{name: (IMMUNITY[name], MOST_PATIENTS) for name in IMMUNITY if name != "clone_clonotypes"},
+    "score_ranges": (SCORE_RANGES, LAST_PATIENT),
 }
 
 

@@ -58,7 +58,18 @@ MEASURES = {
         Measure("driver_share", "stem cells with a driver", "%", 100),
         _share("dominance_alarm", "clonal dominance alarm", "one site too large in a neutrophil sample"),
         Measure("immune_score", "immune competence score", "points"),
-        Measure("clearance_day", "clearance of the challenge", "day"),
+        Measure("clearance_day", "clearance of a respiratory virus", "day"),
+        Measure("infections_per_year", "hazard of serious infection", "per year"),
+        Measure("cd4_200_month", "CD4+ T cells above 200/µL", "month", meaning="of those who reached it"),
+        Measure(
+            "igg_independence_month",
+            "independence of IgG infusions",
+            "month",
+            meaning="of those who reached it",
+        ),
+        Measure(
+            "tetanus_vaccination_month", "tetanus vaccine worth giving from", "month", meaning="of those ever"
+        ),
         Measure("t_protection_month", "first T-cell protection", "month", meaning="of those ever protected"),
         Measure("stem_cell_chimerism", "corrected stem cells", "%", 100),
         Measure("engrafted_clones", "corrected clones that took", "clones"),

@@ -2,14 +2,19 @@
 
 IMMUNITY = [
     "reconstitution",
+    "immune_markers",
+    "milestones",
     "repertoire",
     "clone_clonotypes",
     "challenges",
+    "challenge_courses",
     "vaccine_responses",
     "titres",
     "immunogenicity",
     "autoimmune_reset",
     "graft_effects",
+    "infection_risk",
+    "infection_episodes",
     "scores",
 ]
 IN_BATCHES = "results/{study}/.batches/immunity/{arm}/{batch}/"
@@ -57,3 +62,35 @@ use rule gather as gather_immunity with:
         "results/{study}/benchmarks/immunity/{arm}/gather.tsv"
     message:
         "Immunity of arm {wildcards.arm}: gathering the batches"
+
+
+rule score_ranges:
+    input:
+        patients=rules.assess.input.patients,
+        products=rules.assess.input.products,
+        clones=rules.assess.input.clones,
+        marrow=rules.assess.input.marrow,
+        clone_sizes=rules.assess.input.clone_sizes,
+        counts=rules.assess.input.counts,
+        events=rules.assess.input.events,
+        scores="results/{study}/immunity/{arm}/scores.parquet",
+    output:
+        "results/{study}/immunity/{arm}/score_ranges.parquet",
+    log:
+        "results/{study}/logs/immunity/{arm}/score_ranges.log",
+    benchmark:
+        "results/{study}/benchmarks/immunity/{arm}/score_ranges.tsv"
+    conda:
+        "../envs/hsc_pipeline.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 1500 * attempt,
+        runtime=30,
+    params:
+        settings=settings_of("immunity"),
+        ranges=lambda wildcards: STUDY.ranges("immunity", wildcards.arm),
+        code=code_hash("immunity.ranges"),
+    message:
+        "Immunity of arm {wildcards.arm}: scores over the catalogue's ranges"
+    script:
+        "../scripts/score_ranges.py"

@@ -12,7 +12,12 @@ rule summarise_arm:
         recovery="results/{study}/blood/{arm}/recovery.parquet",
         integration_sites="results/{study}/blood/{arm}/integration_sites.parquet",
         reconstitution="results/{study}/immunity/{arm}/reconstitution.parquet",
+        milestones="results/{study}/immunity/{arm}/milestones.parquet",
         challenges="results/{study}/immunity/{arm}/challenges.parquet",
+        vaccine_responses="results/{study}/immunity/{arm}/vaccine_responses.parquet",
+        infection_risk="results/{study}/immunity/{arm}/infection_risk.parquet",
+        infection_episodes="results/{study}/immunity/{arm}/infection_episodes.parquet",
+        autoimmune_reset="results/{study}/immunity/{arm}/autoimmune_reset.parquet",
         scores="results/{study}/immunity/{arm}/scores.parquet",
     output:
         "results/{study}/outcomes/{arm}.parquet",

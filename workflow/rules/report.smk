@@ -21,8 +21,11 @@ rule report:
         integration_sites=arms_of(
             "results/{study}/blood/{arm}/integration_sites.parquet"
         ),
-        challenges=arms_of("results/{study}/immunity/{arm}/challenges.parquet"),
-        scores=arms_of("results/{study}/immunity/{arm}/scores.parquet"),
+        **{
+            name: arms_of(f"results/{{study}}/immunity/{{arm}}/{name}.parquet")
+            for name in [*IMMUNITY, "score_ranges"]
+            if name != "clone_clonotypes"
+        },
         # The hash of the code sees Python alone.
         page=[
             workflow.source_path(f"../../hsc_pipeline/report/{part}")
@@ -62,7 +65,10 @@ rule manifest:
         product=[arms_of(path) for path in rules.gather_product.output],
         engraftment=[arms_of(path) for path in rules.gather_engraftment.output],
         blood=[arms_of(path) for path in rules.gather_blood.output],
-        immunity=[arms_of(path) for path in rules.gather_immunity.output],
+        immunity=[
+            arms_of(path)
+            for path in [*rules.gather_immunity.output, *rules.score_ranges.output]
+        ],
     output:
         "results/{study}/manifest.json",
     log:

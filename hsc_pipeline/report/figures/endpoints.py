@@ -1,11 +1,11 @@
-"""Figures of immunity, outcomes and what drives them."""
+"""Figures of outcomes and what drives them."""
 
 from collections.abc import Sequence
 
 import altair as alt
 import pandas as pd
 
-from hsc_pipeline.report.figures.common import band_layers, grid, names_room
+from hsc_pipeline.report.figures.common import grid, names_room
 from hsc_pipeline.report.style import INK, QUIET, arm_colour, arm_dash, lit, months_axis
 
 MODEL_SHADES, MODEL_SHAPES = ("#b4bec7", "#7a8894", "#24405f"), ("square", "diamond", "circle")
@@ -38,21 +38,6 @@ def shares_by_arm(shares: pd.DataFrame, arms: Sequence[str]) -> alt.ConcatChart:
         dot = base.mark_circle(size=150).encode(x, lit(1), tooltip=tooltip)
         panels.append(alt.layer(rule, dot).properties(title=str(endpoint)))
     return grid(panels, 2, max(60, 38 * len(arms)), room=names_room(arms))
-
-
-def clearance_over_time(band: pd.DataFrame, twins: pd.DataFrame, arms: Sequence[str]) -> alt.ConcatChart:
-    """Draw the day the challenge is cleared by month of visit, with the twins as lines.
-
-    `twins` holds who (named) and day.
-    """
-    last, most = float(band["month"].max()), max(float(band["high"].max()), float(twins["day"].max()))
-    y = alt.Y("median:Q", title="day of clearance", scale=dict(domain=[0, most * 1.1], nice=False))
-    rules = alt.Chart(twins).mark_rule(color=QUIET, strokeDash=[5, 4]).encode(alt.Y("day:Q"))
-    names = alt.Chart(twins.assign(month=0.0)).mark_text(
-        align="left", dx=6, dy=-7, fontSize=11.5, color=QUIET
-    )
-    names = names.encode(months_axis(last), alt.Y("day:Q"), alt.Text("who:N"), tooltip=alt.Tooltip("day:Q"))
-    return grid([alt.layer(rules, names, *band_layers(band, arms, y, "day of clearance", last))], 1, 260)
 
 
 def protection_over_time(curve: pd.DataFrame, arms: Sequence[str]) -> alt.ConcatChart:

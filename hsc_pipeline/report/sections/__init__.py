@@ -2,7 +2,16 @@
 
 from hsc_pipeline.report.page import Section
 from hsc_pipeline.report.results import Results
-from hsc_pipeline.report.sections import assumptions, blood, design, marrow, outcomes, product, safety
+from hsc_pipeline.report.sections import (
+    assumptions,
+    blood,
+    design,
+    immunity,
+    marrow,
+    outcomes,
+    product,
+    safety,
+)
 
 
 def compose(results: Results) -> list[Section]:
@@ -14,7 +23,7 @@ def compose(results: Results) -> list[Section]:
         marrow.engraftment(results),
         blood.blood(results),
         blood.clones(results),
-        outcomes.immunity(results),
+        immunity.immunity(results),
         safety.safety(results),
         outcomes.outcomes(results),
         outcomes.drivers(results),

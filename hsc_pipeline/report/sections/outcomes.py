@@ -1,11 +1,10 @@
-"""Summary, immunity, outcomes and what drives them."""
+"""Summary, outcomes and what drives them."""
 
 import pandas as pd
 
 from hsc_pipeline.models import FEATURES, TARGETS, compare_to_baseline
 from hsc_pipeline.report import measures
 from hsc_pipeline.report.figures import endpoints as figures
-from hsc_pipeline.report.figures.common import bands_by_panel
 from hsc_pipeline.report.page import Figure, Section, Text, TextTable
 from hsc_pipeline.report.results import Results
 from hsc_pipeline.report.summary import (
@@ -18,15 +17,6 @@ from hsc_pipeline.report.summary import (
 )
 from hsc_pipeline.report.wording import counted, listed, number
 
-PARTS = {
-    "composite": "composite",
-    "t_cells": "T cells",
-    "b_cells": "B cells",
-    "innate": "NK cells and neutrophils",
-    "repertoire": "T and B repertoire",
-    "defence": "defence against pathogens",
-    "vaccines": "response to vaccines",
-}
 MODELS = {"constant": "constant", "linear": "linear model", "surrogate": "random forest"}
 
 
@@ -65,55 +55,6 @@ def _threshold(results: Results) -> str:
     return (
         f"Benefit: infused, with at least {number(100 * values['benefit.corrected_fraction'])} % of "
         f"{cells} corrected and {number(values['benefit.function'])} of the normal function in all of them"
-    )
-
-
-def immunity(results: Results) -> Section:
-    """Return the section on immunity."""
-    blocks = [_scores_figure(results), _challenge_figure(results)]
-    return Section("immunity", "Immunity", "Immunity: what the cells can do", blocks)
-
-
-def _scores_figure(results: Results) -> Figure:
-    scores = results.tables["scores"]
-    scores = measures.thinned(scores[scores["who"] == "patient"])
-    parts = [measures.bands(scores, column).assign(panel=name) for column, name in PARTS.items()]
-    band = pd.concat(parts, ignore_index=True)
-    caption = (
-        "Scores from 0 to 100 points, not probabilities. A count scores 100 from the limiting centile for "
-        "age up, uncorrected cells weighed by their function; the composite is the geometric mean of the "
-        f"six parts. Median and 5th to 95th centile of {counted(results.drawn, 'patient')} an arm. Axis of "
-        "time: square root."
-    )
-    return Figure(
-        "scores",
-        "Immune competence and its parts",
-        caption,
-        "Lines of the composite score and its four parts over months by arm.",
-        bands_by_panel(band, results.arms, "points", (0, 100)),
-    )
-
-
-def _challenge_figure(results: Results) -> Figure:
-    challenges = results.tables["challenges"]
-    challenges = challenges[challenges["pathogen"] == "respiratory_virus"]
-    own = measures.thinned(challenges[challenges["who"] == "patient"])
-    band = measures.bands(own, "clearance_day")
-    twins = challenges[challenges["who"] != "patient"].groupby("who")["clearance_day"].median()
-    names = {"healthy": "healthy twin", "untreated": "untreated twin"}
-    lines = pd.DataFrame({"who": [names[who] for who in twins.index], "day": twins.to_numpy()})
-    caption = (
-        "Day on which a respiratory virus falls below detection, had it come at this visit; a virus that "
-        f"does not is given the last day simulated. Median and 5th to 95th centile of {results.drawn:,} "
-        "patients an arm. Dashed: medians of twins with a healthy child's cells and without treatment. "
-        "Axis of time: square root."
-    )
-    return Figure(
-        "challenge",
-        "Clearing a respiratory virus",
-        caption,
-        "Lines of the day of clearance over months by arm, with two reference lines.",
-        figures.clearance_over_time(band, lines, results.arms),
     )
 
 
