@@ -123,7 +123,7 @@ def clone_heat(rows: pd.DataFrame) -> alt.ConcatChart:
     """
     low, high = float(rows["share"].min()), float(rows["share"].max())
     scale = dict(type="log", domain=[max(low, high / 1e3), high], scheme="viridis", clamp=True)
-    shade = alt.Color("share:Q", title="share", scale=scale, legend=dict(format=".1~%", gradientLength=160))
+    shade = alt.Color("share:Q", title="share", scale=scale, legend=dict(format=".2~p", gradientLength=160))
     panels = []
     for subject, own in rows.groupby("subject", sort=False):
         samples, clones = (list(dict.fromkeys(own[name])) for name in ("sample", "clone"))

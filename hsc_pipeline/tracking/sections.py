@@ -35,7 +35,7 @@ def clones(observations, settings: Mapping) -> Section:
 def _areas(series: list[Series], top: Mapping, lineage: str, tissue: str) -> Figure:
     where = f" of {tissue}" if tissue else ""
     caption = (
-        f"Shares in {lineage} samples{where} of {FEWEST} counts or more; the rest up to 100 % is other "
+        f"Shares in samples of {lineage}{where}, of {FEWEST} counts or more; the rest up to 100 % is other "
         f"clones. Colours: the {figures.TOP} clones of each subject with the largest shares, all its samples "
         "here together; one colour is the same clone in all lineages of a subject, and another clone "
         "in another subject. Axis of time: square root."
@@ -71,7 +71,7 @@ def _cells(series: list[Series]) -> pd.DataFrame:
     columns = {}
     for one in series:
         for at in np.flatnonzero(one.counts.sum(axis=0) >= least):
-            name = f"{one.lineage or 'all'} {one.months[at]:g}"
+            name = f"{one.lineage or 'all'} {one.months[at]:.3g}"
             columns[name] = pd.Series(one.counts[:, at] / one.counts[:, at].sum(), one.clones)
     if not columns:
         return pd.DataFrame()
@@ -225,7 +225,7 @@ def _correlations(found: Mapping) -> list[Figure]:
     if rows.empty:
         return []
     for end in "ab":
-        months = rows[f"month_{end}"].map("{:g}".format)
+        months = rows[f"month_{end}"].map("{:.3g}".format)
         rows = rows.assign(**{f"sample_{end}": rows[f"lineage_{end}"].replace("", "all") + " " + months})
     caption = (
         "Pearson correlation of square roots of clone shares, of samples of "
