@@ -39,6 +39,7 @@ UNITS: dict[str, tuple[float, float, bool]] = {
     "months": (0, 600, False),
     "ng": (0, 1e6, True),
     "per_day": (0, 1e6, True),
+    "per_ml": (0, 1e12, False),
     "per_ng": (0, 1e4, False),
     "per_ul": (0, 1e7, True),
     "per_year": (0, 1e3, True),
@@ -183,8 +184,9 @@ def layered_values(disease: str, product: str) -> dict[str, dict[str, Value]]:
 
 
 def general_files() -> list[Path]:
-    """Return the files whose values hold for every disease and product, those of single vaccines last."""
-    return [*sorted(FOLDER.glob("*.yaml")), *sorted(FOLDER.glob("vaccines/*.yaml"))]
+    """Return the files whose values hold for every disease and product, single pathogens and vaccines last."""
+    folders = ("*.yaml", "pathogens/*.yaml", "vaccines/*.yaml")
+    return [path for pattern in folders for path in sorted(FOLDER.glob(pattern))]
 
 
 def branch_values(branch: str) -> dict[str, Value]:

@@ -1,207 +1,237 @@
-"""One pathogen challenge: a respiratory virus meets this patient's cells.
+"""Pathogen challenges: what each pathogen of the catalogue does in this patient and its twins.
 
-Target cells T, infected cells in eclipse E and productive I, virus V after Baccam 2006,
-10.1128/JVI.01623-05, with regrowing epithelium, NK cells N, killer T cells K, plasmablasts B and
-antibody A::
-
-    T' = -beta T V + rho (T0 - T - E - I)
-    E' = beta T V - k E
-    I' = k E - (delta + nu N + kappa K) I
-    V' = p I - (c + gamma A) V
-    K' = a (1 - h + h H) K (1 - K/m) I/(I + i) - w (K - K0)
-    B' = g H B I/(I + i) - u (B - B0)
-    A' = B - B0 - d A
-
-Killer T cells number at most m.  K0, B0, N and the help H are the patient's functional CD8+, B, NK and
-CD4+ cells against the median for age, so that a median healthy child has one of each.  The patient at
-every visit, a healthy twin and an untreated twin are solved together.
+Effectors are the patient's functional cells at a visit against the median for age.  Courses of every
+visit, of a healthy twin and of an untreated twin are solved together, one pathogen at a time.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 
-from hsc_pipeline.errors import ModelError
-from hsc_pipeline.immunity.columns import of_table
-from hsc_pipeline.immunity.reconstitution import uncorrected_function
+from hsc_pipeline.blood.lineages import T_OF, ratio
+from hsc_pipeline.immunity.columns import by_lineage
+from hsc_pipeline.immunity.pathogens import PATHOGENS
+from hsc_pipeline.immunity.reconstitution import functional_count, uncorrected_function
+from hsc_pipeline.immunity.twins import TWINS, median_count, twin_counts
+from hsc_pipeline.immunity.within_host import (
+    Course,
+    growth_blocked,
+    parameters_of,
+    read,
+    score,
+    solve,
+    survival,
+)
+from hsc_pipeline.norms import Norms
 from hsc_pipeline.settings import Settings
 from hsc_pipeline.tables import Column, Table
 
-COMPOSITE_PATHOGENS = ("respiratory_virus",)  # whose scores enter the composite
-STEP_DAYS = 0.1
-STATES = 7  # T, E, I, V, K, B, A
+COMPOSITE_PATHOGENS = tuple(name for name, model in PATHOGENS.items() if model.in_composite)
+CELLS = ("cd8_naive", "cd8_t", "cd4_t", "b_cell", "nk_cell", "neutrophil")
+KEPT_STEPS = 10  # steps of a course between two rows of `CHALLENGE_COURSES`
+
+_OF_THE_PATHOGEN = "of pathogen.<name>.detection"
+_WHO = Column(pa.string(), "", "patient, healthy (twin with median cells) or untreated (twin)")
 
 CHALLENGES = Table(
     "challenges",
     ("patient", "month", "pathogen", "who"),
     {
         "patient": Column(pa.int32(), "", "number of the virtual patient", 0),
-        "month": Column(pa.float64(), "months", "visit at which the virus comes; 0 for the twins", 0),
+        "month": Column(pa.float64(), "months", "visit at which the pathogen comes; 0 for the twins", 0),
         "pathogen": Column(pa.string(), "", "name in the catalogue"),
-        "who": Column(pa.string(), "", "patient, healthy (twin with median cells) or untreated (twin)"),
-        "peak_log10": Column(pa.float64(), "log10 TCID50/mL", "highest viral load"),
-        "area": Column(pa.float64(), "TCID50/mL*d", "viral load summed over time", 0),
+        "who": _WHO,
+        "peak_log10": Column(pa.float64(), f"log10 {_OF_THE_PATHOGEN}", "highest load"),
+        "area": Column(pa.float64(), f"{_OF_THE_PATHOGEN}, times days", "load summed over time", 0),
         "clearance_day": Column(
-            pa.float64(), "days", "day the load falls below detection; the horizon where it does not", 0
+            pa.float64(),
+            "days",
+            "from which on the load stays below detection; the horizon if it does not",
+            0,
         ),
-        "score": Column(pa.float64(), "points", "days to spare against the healthy twin's", 0, 100),
+        "cleared": Column(pa.bool_(), "", "whether it does within the horizon; of HIV, for good"),
+        "survival": Column(
+            pa.float64(), "", "share that survives; of HIV, that keeps CD4+ cells enough for a year", 0, 1
+        ),
+        "set_point_log10": Column(
+            pa.float64(), f"log10 {_OF_THE_PATHOGEN}", "load of HIV at the horizon, if any", nullable=True
+        ),
+        "cd4_nadir_per_ul": Column(pa.float64(), "cells/uL", "lowest CD4+ cells under HIV", 0, nullable=True),
+        "score": Column(
+            pa.float64(),
+            "points",
+            "survival and days to spare against the healthy twin's; of HIV, growth blocked",
+            0,
+            100,
+        ),
     },
 )
 
-ARMS = ("cd8_t", "cd4_t", "b_cell", "nk_cell")
-
-
-@dataclass(frozen=True)
-class Course:
-    """Courses of infections, one a column.
-
-    Attributes
-    ----------
-    days : array, shape (times,)
-    load : array, shape (times, courses)
-        TCID50/mL.
-    states : array, shape (STATES, courses, times)
-    """
-
-    days: np.ndarray
-    load: np.ndarray
-    states: np.ndarray
+CHALLENGE_COURSES = Table(
+    "challenge_courses",
+    ("patient", "pathogen", "who", "day"),
+    {
+        "patient": Column(pa.int32(), "", "number of the virtual patient", 0),
+        "month": Column(pa.float64(), "months", "last visit; 0 for the twins", 0),
+        "pathogen": Column(pa.string(), "", "name in the catalogue"),
+        "who": _WHO,
+        "day": Column(pa.float64(), "days", "since the pathogen came", 0),
+        "load": Column(pa.float64(), _OF_THE_PATHOGEN, "what a laboratory would measure", 0),
+    },
+)
 
 
 def challenge_patient(
     patient: Mapping, tables: Mapping[str, pa.Table], settings: Settings
 ) -> dict[str, pa.Table]:
-    """Return one patient's `CHALLENGES`: at every visit, and the twins.
+    """Return one patient's `CHALLENGES`, at every visit and of the twins, and `CHALLENGE_COURSES`.
 
     Parameters
     ----------
     patient : mapping
         Row of `plan.PATIENTS`.
     tables : mapping of str to pyarrow.Table
-        This patient's ``reconstitution``.
+        This patient's ``counts``.
     settings : Settings
         Of the stage ``immunity``.
+
+    Raises
+    ------
+    ModelError
+        If a course cannot be solved, or if a healthy twin does not clear a pathogen.
     """
-    columns = of_table(tables["reconstitution"])
-    relative = {}
-    for cell in ARMS:
-        here = columns["cell"] == cell
-        relative[cell] = columns["functional_per_ul"][here] / columns["normal_per_ul"][here]
-        months = columns["month"][here]
-        untreated = settings[f"disease.untreated_count.{cell}"] * uncorrected_function(
-            cell, patient["null_genotype"], settings
+    counts = [tables["counts"], *(twin_counts(patient, who == "healthy", settings) for who in TWINS)]
+    met = [effectors_of(patient, part, settings) for part in counts]
+    effectors = {name: np.concatenate([part[name] for part in met]) for name in met[0]}
+    months = by_lineage(tables["counts"])[CELLS[0]]["month"]
+    # Sound cells count as corrected in the healthy twin; nobody but the patient has the edit.
+    effectors["protected"][len(months) :] = 0
+    rows = {
+        "patient": np.full(len(months) + len(TWINS), patient["patient"]),
+        "month": np.concatenate([months, np.zeros(len(TWINS))]),
+        "who": np.array(["patient"] * len(months) + list(TWINS)),
+    }
+    challenges, courses = [], []
+    for pathogen in PATHOGENS:
+        told = f"patient {patient['patient']}"
+        parameters = parameters_of(pathogen, settings)
+        course = solve(pathogen, effectors, parameters, told)
+        rows["pathogen"] = np.full(len(rows["month"]), pathogen)
+        outcome = (
+            outcomes(course, parameters, len(months), f"{told}, {pathogen}")
+            if pathogen in COMPOSITE_PATHOGENS
+            else outcomes_of_hiv(course, effectors, parameters)
         )
-        relative[cell] = np.concatenate([relative[cell], [1.0, untreated]])
-    course = infect(relative, settings, f"patient {patient['patient']}")
-    day = clearance_day(course, settings["pathogen.detection"])
-    visits, healthy = len(months), len(months)
-    table = CHALLENGES.build(
-        {
-            "patient": np.full(visits + 2, patient["patient"]),
-            "month": [*months, 0.0, 0.0],
-            "pathogen": np.full(visits + 2, COMPOSITE_PATHOGENS[0]),
-            "who": ["patient"] * visits + ["healthy", "untreated"],
-            "peak_log10": np.log10(course.load.max(axis=0)),
-            "area": np.trapezoid(course.load, course.days, axis=0),
-            "clearance_day": day,
-            "score": clearance_score(day, float(day[healthy]), settings["challenge.horizon_days"]),
-        }
-    )
-    return {"challenges": table}
+        challenges.append({**rows, **outcome})
+        courses.append(kept_course(course, rows, len(months) - 1))
+    return {
+        table.name: table.build({name: np.concatenate([p[name] for p in parts]) for name in table.columns})
+        for table, parts in ((CHALLENGES, challenges), (CHALLENGE_COURSES, courses))
+    }
 
 
-def infect(relative: Mapping[str, np.ndarray], settings: Settings, who: str) -> Course:
-    """Solve the course of infections from effectors against the norm.
+def effectors_of(patient: Mapping, counts: pa.Table, settings: Settings) -> dict[str, np.ndarray]:
+    """Return functional `CELLS` against the median for age, ``protected`` and ``cd4_per_ul``, one a visit.
 
     Parameters
     ----------
-    relative : mapping of str to array, shape (courses,)
-        Functional ``cd8_t``, ``cd4_t``, ``b_cell`` and ``nk_cell`` against the median for age.
+    patient : mapping
+        Row of `plan.PATIENTS`.
+    counts : pyarrow.Table
+        `blood.COUNTS` of the patient or of a twin.
     settings : Settings
-    who : str
-        Named if the solver fails.
-
-    Raises
-    ------
-    ModelError
-        If the solver fails.
     """
-    from scipy.integrate import solve_ivp
-
-    courses = len(relative["cd8_t"])
-    start = np.zeros((courses, STATES))
-    start[:, 0] = settings["pathogen.target_cells"]
-    start[:, 3] = settings["pathogen.inoculum"]
-    start[:, 4], start[:, 5] = relative["cd8_t"], relative["b_cell"]
-    horizon = settings["challenge.horizon_days"]
-    days = np.linspace(0, horizon, round(horizon / STEP_DAYS) + 1)
-    # Courses do not touch each other: with a course's states side by side the Jacobian is a narrow band.
-    solved = solve_ivp(
-        _change,
-        (0, horizon),
-        start.ravel(),
-        method="LSODA",
-        t_eval=days,
-        args=(relative, settings),
-        rtol=1e-5,
-        atol=1e-4,
-        lband=STATES - 1,
-        uband=STATES - 1,
-    )
-    if not solved.success:
-        raise ModelError(f"{who}: the course of the infection could not be solved: {solved.message}")
-    states = solved.y.reshape(courses, STATES, len(days)).swapaxes(0, 1)
-    return Course(days, np.maximum(states[3].T, 0), states)
+    norms, columns, found = Norms(settings.rows("cell_norms")), by_lineage(counts), {}
+    for cell in CELLS:
+        row = columns[cell]
+        medians = np.array([median_count(cell, age, norms) for age in row["age_years"]])
+        found[cell] = functional_cells(cell, row, patient["null_genotype"], settings) / medians
+    edited = settings["pathogen.hiv.protected_by"] == "correction"
+    found["protected"] = columns["cd4_t"]["corrected_fraction"] * edited
+    found["cd4_per_ul"] = columns["cd4_t"]["count_per_ul"]
+    return found
 
 
-def _change(_day: float, flat: np.ndarray, relative: Mapping[str, np.ndarray], v: Settings) -> np.ndarray:
-    target, eclipse, infected, virus, killers, plasmablasts, antibody = flat.reshape(-1, STATES).T
-    infection = v["pathogen.infection_rate"] * target * virus
-    drive = infected / (infected + v["response.half_infected"])
-    killed = (
-        v["pathogen.infected_cell_death"]
-        + v["response.nk_killing"] * relative["nk_cell"]
-        + v["response.t_cell_killing"] * killers
-    )
-    help_share, help_given = v["response.help_share"], np.minimum(relative["cd4_t"], 1)
-    return np.column_stack(
-        [
-            v["pathogen.target_regrowth"] * (v["pathogen.target_cells"] - target - eclipse - infected)
-            - infection,
-            infection - v["pathogen.eclipse_exit"] * eclipse,
-            v["pathogen.eclipse_exit"] * eclipse - killed * infected,
-            v["pathogen.production"] * infected
-            - (v["pathogen.virion_clearance"] + v["response.antibody_effect"] * antibody) * virus,
-            v["response.t_cell_expansion"]
-            * (1 - help_share + help_share * help_given)
-            * killers
-            * (1 - killers / v["response.most_killers"])
-            * drive
-            - v["response.t_cell_decline"] * (killers - relative["cd8_t"]),
-            v["response.plasmablast_expansion"] * help_given * plasmablasts * drive
-            - v["response.plasmablast_decline"] * (plasmablasts - relative["b_cell"]),
-            plasmablasts - relative["b_cell"] - v["response.antibody_decay"] * antibody,
-        ]
-    ).ravel()
+def functional_cells(
+    cell: str, row: Mapping[str, np.ndarray], null_genotype: bool, settings: Settings
+) -> np.ndarray:
+    """Return functional cells per microlitre; neutrophils without oxidase by that of the corrected ones.
 
-
-def clearance_day(course: Course, detection: float) -> np.ndarray:
-    """Return the day after the peak on which the load falls below `detection`; the last day if never."""
-    after_peak = np.arange(len(course.days))[:, None] >= course.load.argmax(axis=0)
-    below = (course.load < detection) & after_peak
-    return np.where(below.any(axis=0), course.days[below.argmax(axis=0)], course.days[-1])
-
-
-def clearance_score(day: np.ndarray, healthy_day: float, horizon: float) -> np.ndarray:
-    """Return 100 (horizon - day) / (horizon - healthy day), at most 100: no reward for excess.
-
-    Raises
-    ------
-    ModelError
-        If even the healthy twin does not clear the infection within the horizon.
+    A corrected neutrophil with activity f of a normal one counts f (1 + K)/(f + K), at most 1, where the
+    disease is one of neutrophils.
     """
-    if healthy_day >= horizon:
-        raise ModelError(f"challenge: the healthy twin still carries the pathogen after {horizon:g} days")
-    return np.minimum(100, 100 * (horizon - day) / (horizon - healthy_day))
+    uncorrected = uncorrected_function(T_OF.get(cell, cell), null_genotype, settings)
+    if cell != "neutrophil" or uncorrected >= 1:
+        return functional_count(row, uncorrected)
+    activity, half = (
+        ratio(row["function"], row["corrected_fraction"]),
+        settings["pathogen.bacterium.half_oxidase"],
+    )
+    competent = np.clip(activity * (1 + half) / (activity + half), uncorrected, 1)
+    corrected = row["corrected_per_ul"]
+    return competent * corrected + uncorrected * np.maximum(row["count_per_ul"] - corrected, 0)
+
+
+def outcomes(
+    course: Course, parameters: Mapping[str, float], healthy: int, who: str
+) -> dict[str, np.ndarray]:
+    """Return columns of `CHALLENGES` of one pathogen; `healthy` is the place of the healthy twin."""
+    readings = read(course, parameters)
+    twin = readings.of(slice(healthy, healthy + 1))
+    nothing = np.full(len(readings.day), np.nan)
+    return {
+        **columns_of(course, parameters),
+        "survival": survival(readings, twin, parameters),
+        "set_point_log10": nothing,
+        "cd4_nadir_per_ul": nothing,
+        "score": score(readings, twin, parameters, who),
+    }
+
+
+def outcomes_of_hiv(
+    course: Course, effectors: Mapping[str, np.ndarray], parameters: Mapping[str, float]
+) -> dict[str, np.ndarray]:
+    """Return columns of `CHALLENGES` of HIV, on a scale of its own: the healthy twin is wholly susceptible.
+
+    The share that keeps its CD4+ cells is 1 / (1 + (c_50 / c)^n) of the lowest count c.
+    """
+    uninfected, protected = course.states[0], effectors["protected"]
+    lost = 1 - protected - uninfected.min(axis=0) / parameters["permissive_cells"]
+    lowest = effectors["cd4_per_ul"] * (1 - parameters["permissive_share"] * lost)
+    last = course.load[-1]
+    lasting = last >= parameters["detection"]
+    blocked = growth_blocked(protected, parameters)
+    columns = columns_of(course, parameters)
+    power = lowest ** parameters["survival_slope"]
+    return {
+        **columns,
+        # Below detection at the horizon is no cure as long as the virus can grow.
+        "cleared": columns["cleared"] & (blocked >= 100),
+        "survival": power / (power + parameters["survival_cd4"] ** parameters["survival_slope"]),
+        "set_point_log10": np.log10(last, where=lasting, out=np.full(len(last), np.nan)),
+        "cd4_nadir_per_ul": lowest,
+        "score": blocked,
+    }
+
+
+def columns_of(course: Course, parameters: Mapping[str, float]) -> dict[str, np.ndarray]:
+    """Return the columns of `CHALLENGES` that are read off a load."""
+    readings = read(course, parameters)
+    return {
+        "peak_log10": np.log10(readings.peak),
+        "area": readings.area,
+        "clearance_day": readings.day,
+        "cleared": readings.cleared,
+    }
+
+
+def kept_course(course: Course, rows: Mapping[str, np.ndarray], last_visit: int) -> dict[str, np.ndarray]:
+    """Return columns of `CHALLENGE_COURSES`: the last visit and the twins, at every tenth step."""
+    kept, days = slice(last_visit, None), course.days[::KEPT_STEPS]
+    load = course.load[::KEPT_STEPS, kept].T
+    return {
+        **{name: np.repeat(column[kept], len(days)) for name, column in rows.items()},
+        "day": np.tile(days, len(load)),
+        "load": load.ravel(),
+    }
