@@ -169,50 +169,49 @@ def _run_fast(sizes, kinds, tables: Tables, feedback: Feedback, times, seed, law
     ends = np.cumsum([len(size) for size in sizes])
     starts = ends - [len(size) for size in sizes]
     owner = np.repeat(np.arange(len(sizes)), ends - starts)
-    kind_of, cells_of = np.concatenate(kinds), np.zeros(len(owner), np.int64)
-    rows, population, k_dt = [], None, 0.0
-    for visit, (live, population, step) in enumerate(
-        simulate_block(
-            Clones(*_flat(sizes, kinds, classes)),
-            tables,
-            feedback,
-            times,
-            np.random.default_rng(seed),
-            law,
-        )
+    cells_of = np.zeros(len(owner), np.int64)
+    rows, of_drivers, population, k_dt = [], [], None, 0.0
+    for live, population, step in simulate_block(
+        Clones(*_flat(sizes, kinds, classes)),
+        tables,
+        feedback,
+        times,
+        np.random.default_rng(seed),
+        law,
     ):
         k_dt = max(k_dt, step)
         # Through a place for every clone: the rows come out in order of patient and clone, unsorted.
         cells_of[:] = 0
         cells_of[starts[live.column // classes] + live.clone] = live.cells
         at = np.flatnonzero(cells_of)
-        patient = owner[at]
-        rows.append(
-            [
-                patient,
-                np.full(len(at), visit),
-                at - starts[patient],
-                kind_of[at],
-                cells_of[at],
-                np.full(len(at), -1),
-            ]
-        )
+        rows.append((at, cells_of[at]))
         if population:
-            alive = population.alive
-            patient = population.born.patient[alive]
-            new = np.full(len(alive), classes)
-            rows.append([patient, np.full(len(alive), visit), alive, new, population.cells, alive])
-    columns = [np.concatenate(column) for column in zip(*rows, strict=True)]
+            of_drivers.append((population.alive, population.cells))
+    columns = _rows_of_clones(rows, owner, starts, np.concatenate(kinds))
     drivers, names, parents = _name_drivers(population, [len(s) for s in sizes])
-    patient, visit, clone, kind, cells, number = columns
     if population is None:
-        return Simulation(
-            dict(zip(COLUMNS, (patient, visit, clone, number, kind, cells), strict=True)), drivers, k_dt
-        )
-    is_driver = number >= 0
-    clone = np.where(is_driver, np.append(names, 0)[number], clone)
-    parent = np.where(is_driver, np.append(parents, -1)[number], -1)
-    return _simulation(patient, visit, clone, parent, kind, cells, drivers, k_dt)
+        return Simulation(columns, drivers, k_dt)
+    alive, cells = (np.concatenate(column) for column in zip(*of_drivers, strict=True))
+    visit = np.repeat(np.arange(len(times)), [len(alive) for alive, _ in of_drivers])
+    kind = np.full(len(alive), classes)
+    added = (population.born.patient[alive], visit, names[alive], parents[alive], kind, cells)
+    both = (np.concatenate(pair) for pair in zip(columns.values(), added, strict=True))
+    return _simulation(*both, drivers, k_dt)
+
+
+def _rows_of_clones(rows: list, owner: np.ndarray, starts: np.ndarray, kinds: np.ndarray) -> dict:
+    """Return the columns of the clones of time 0, from their places and cells at each visit.
+
+    Written in place, since they are most of what a block needs in memory.
+    """
+    ends = np.cumsum([len(at) for at, _ in rows])
+    columns = {name: np.empty(ends[-1], np.int64) for name in COLUMNS}
+    for visit, ((at, cells), stop) in enumerate(zip(rows, ends, strict=True)):
+        patient, here = owner[at], slice(stop - len(at), stop)
+        found = (patient, visit, at - starts[patient], -1, kinds[at], cells)
+        for column, values in zip(columns.values(), found, strict=True):
+            column[here] = values
+    return columns
 
 
 def _run_events(sizes, kinds, tables: Tables, feedback: Feedback, times, seed, law) -> Simulation:
