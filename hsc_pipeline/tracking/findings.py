@@ -174,7 +174,7 @@ def flagged_clones(observations, found: Mapping) -> pd.DataFrame:
     ).reset_index()
     picked = picked.merge(_genes_of(observations, picked["clone"]), on="clone", how="left")
     classes = dict(zip(found["listed_genes"]["gene"], found["listed_genes"]["class"], strict=True))
-    picked["class"] = picked["gene"].map(classes).fillna("")
+    picked["class"] = [classes.get(gene, "") for gene in picked["gene"]]
     factors = tested.drop_duplicates(["subject", "clone"])[["subject", "clone", "bayes_factor"]]
     return picked.merge(factors, on=["subject", "clone"], how="left").sort_values(
         "share", ascending=False, kind="stable"

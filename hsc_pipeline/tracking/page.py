@@ -35,7 +35,7 @@ def write_page(path: str, tidy: Mapping[str, str], tables: Mapping[str, str], se
     found = {name: _read(file) for name, file in tables.items() if name not in NOT_SHOWN}
     sections = [
         quality(observations, found, settings),
-        clones(observations, settings),
+        clones(observations, found, settings),
         diversity(found, settings),
         lineages(found, settings),
         stem_cells(found, settings),

@@ -15,8 +15,8 @@ MOST_HEAT, HEAT_CLONES, HEAT_SAMPLES = 4, 20, 24  # subjects, clones and samples
 MOST_PLACES = 32  # samples of a matrix of correlations
 
 
-def clones(observations, settings: Mapping) -> Section:
-    """Return the largest clones over time, a figure a lineage."""
+def clones(observations, found: Mapping, settings: Mapping) -> Section:
+    """Return the largest clones over time, a figure a lineage, and how far samples share clones."""
     wanted = settings["stem_cells"]
     every = [one.at(deep_enough(one)) for one in all_series(frame(observations))]
     every = [one for one in every if one.tissue == wanted["tissue"] and len(one.months)]
@@ -29,6 +29,7 @@ def clones(observations, settings: Mapping) -> Section:
         if own:
             blocks.append(_areas(own, top, lineage or "All cells", wanted["tissue"]))
     blocks += _heat(every, [wanted["lineage"], *LINEAGES])
+    blocks += [*_correlations(found), *_persistence(found, settings)]
     return Section("clones", "Clones", "Clones over time", blocks)
 
 
@@ -194,7 +195,6 @@ def lineages(found: Mapping, settings: Mapping) -> Section:
         blocks.append(
             Figure("sharing", "Clones shared between lineages", caption, label, figures.heat(shared))
         )
-    blocks += [*_correlations(found), *_persistence(found, settings)]
     if len(found["multilineage"]):
         columns = {**same("subject", "lineages"), "clones": "clones seen", "naive": "naive share"}
         columns |= {"pure_estimate": "corrected, sorts pure", "pure_low": "low", "pure_high": "high"}
