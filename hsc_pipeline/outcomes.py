@@ -197,7 +197,8 @@ def _immunity(
     challenged = challenged[challenged["pathogen"] == READ_PATHOGEN]
     scores = _own(tables["scores"], landmark).set_index("patient")
     reached = tables["milestones"].pivot(index="patient", columns="milestone", values="month")
-    episodes = tables["infection_episodes"].groupby("patient").size()
+    episodes = tables["infection_episodes"]
+    episodes = episodes[episodes["who"] == "patient"].groupby("patient").size()
     reset = tables["autoimmune_reset"]
     return {
         "t_protected": at_landmark["functional_score"] >= 100 - 1e-9,

@@ -234,3 +234,13 @@ def test_shannon_of_equal_clones_is_the_logarithm_of_their_number(clones):
 @given(st.lists(st.integers(1, 1000), min_size=1, max_size=50))
 def test_shannon_lies_between_none_and_the_logarithm_of_the_number(counts):
     assert 0 <= shannon(np.array(counts)) <= np.log(len(counts)) + 1e-12
+
+
+def test_infections_are_the_patients_own(arm, summarise):
+    """Twins meet infections too, and untreated ones many."""
+    episodes = arm["infection_episodes"]
+    assert (episodes["who"] != "patient").any()
+    own = episodes[episodes["who"] == "patient"]["patient"].value_counts()
+    found = summarise(arm)["infections"]
+    assert found.sum() == len(episodes[episodes["who"] == "patient"])
+    assert all(found[patient] == n for patient, n in own.items())

@@ -306,7 +306,12 @@ def test_neutrophil_score_follows_the_oxidase_positive_share(settings_for, share
     settings = settings_for("immunity", disease="x_cgd")
     norms = Norms(settings.rows("cell_norms"))
     age, count = np.array([10.0]), norms.median("neutrophil", np.array([10.0]))
-    row = {"month": np.array([12.0]), "age_years": age, "count_per_ul": count}
+    row = {
+        "month": np.array([12.0]),
+        "age_years": age,
+        "count_per_ul": count,
+        "corrected_per_ul": share * count,
+    }
     rows = cell_rows(
         "neutrophil", ("neutrophil",), {"neutrophil": row}, {"neutrophil": share * count}, norms, settings
     )

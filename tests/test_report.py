@@ -25,7 +25,8 @@ from scipy.stats import binomtest, quantile_test
 from hsc_pipeline.blood import ALLELES, COUNTS, INTEGRATION_SITES, READOUTS, RECOVERY, SAMPLES
 from hsc_pipeline.chain import simulate_arm
 from hsc_pipeline.engraftment import CLONE_SIZES, DRIVER_CLONES, GRAFTS, MARROW, TRANSFORMATIONS
-from hsc_pipeline.immunity import CHALLENGES, RECONSTITUTION, SCORES
+from hsc_pipeline.immunity import TABLES as IMMUNITY
+from hsc_pipeline.immunity.ranges import SCORE_RANGES
 from hsc_pipeline.models import fit_surrogates
 from hsc_pipeline.outcomes import monitor, shannon, summarise_arm
 from hsc_pipeline.plan import EVENTS, PATIENTS
@@ -57,7 +58,8 @@ TABLES = {
         *(PATIENTS, EVENTS, PRODUCTS, CLONES, SITES, DRIVERS),
         *(MARROW, CLONE_SIZES, GRAFTS, DRIVER_CLONES, TRANSFORMATIONS),
         *(COUNTS, RECOVERY, READOUTS, SAMPLES, INTEGRATION_SITES, ALLELES),
-        *(RECONSTITUTION, CHALLENGES, SCORES),
+        *IMMUNITY.values(),
+        SCORE_RANGES,
     )
 }
 # Few clones, so that three patients take no time.
@@ -82,7 +84,7 @@ def simulate(folder: Path, content: Mapping, drop: Sequence[str] = ()) -> tuple[
     """
     study, files, rows = load_study(content), {name: [] for name in TABLES}, []
     for arm in study.arms:
-        tables = simulate_arm(study, arm)
+        tables = simulate_arm(study, arm) | {"score_ranges": made_up_ranges()}
         tables |= {name: TABLES[name].schema.empty_table() for name in drop}
         for name, table in tables.items():
             files[name].append(str(folder / arm / f"{name}.parquet"))
@@ -99,6 +101,27 @@ def simulate(folder: Path, content: Mapping, drop: Sequence[str] = ()) -> tuple[
         frame.to_csv(files[name], index=False)
     Path(files["study"]).write_text(yaml.safe_dump(study.as_dict(), sort_keys=False), encoding="utf-8")
     return list(study.arms), files
+
+
+def made_up_ranges() -> pa.Table:
+    """Bands of three scores, one of which nothing moves: as `range_scores` would leave them."""
+    rows = [
+        ("composite", 60.0, 40.0, 80.0, 0.9),
+        ("defence", 90.0, 70.0, 95.0, 0.2),
+        ("t_cells", 100.0, 100.0, 100.0, None),
+    ]
+    columns = dict(
+        zip(("score", "value", "low", "high", "assumed_share"), zip(*rows, strict=True), strict=True)
+    )
+    same = {"patient": 0, "quartile": 0.5, "month": 24.0, "values": 9, "assumed_values": 5, "draws": 48}
+    return SCORE_RANGES.build(
+        {
+            **columns,
+            "assumed_low": columns["low"],
+            "assumed_high": columns["value"],
+            **{name: [value] * len(rows) for name, value in same.items()},
+        }
+    )
 
 
 def read_study(files: Mapping) -> dict:
@@ -473,3 +496,15 @@ def test_sentences_are_three(run):
     outcomes = pd.read_parquet(run[1]["outcomes"])
     for arms in (["full"], ["full", "half_dose"]):
         assert len(sentences(outcomes[outcomes["arm"].isin(arms)], arms, independent=False)) == 3
+
+
+def test_the_page_says_when_the_composite_rests_on_assumptions(page):
+    """The made-up band is nine tenths assumed; a score that nothing moves is not drawn."""
+    assert "lies between 40 to 80; 90 % of that band's variance" in words(page)
+    assert "rests mostly on assumptions" in words(page)
+
+
+def test_twins_stand_beside_the_arms(page):
+    text = words(page)
+    assert text.count("healthy twin") >= 3
+    assert text.count("untreated twin") >= 3

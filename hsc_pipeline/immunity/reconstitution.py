@@ -61,7 +61,9 @@ RECONSTITUTION = Table(
         ),
         "centile": Column(pa.float64(), "", "of the count, for age", 0, 1),
         "score": Column(pa.float64(), "points", "100 from the limiting centile for age up", 0, 100),
-        "functional_score": Column(pa.float64(), "points", "the same of functional cells, which need be a share of all", 0, 100),
+        "functional_score": Column(
+            pa.float64(), "points", "the same of functional cells, which need be a share of all", 0, 100
+        ),
     },
 )
 
@@ -166,9 +168,10 @@ def cell_rows(
     age, full = first["age_years"], settings["score.full_centile"]
     total = sum(counts[lineage]["count_per_ul"] for lineage in lineages)
     working = sum(functional[lineage] for lineage in lineages)
-    # So few sound cells do the work of all; where every cell is sound, their number alone counts.
+    sound = sum(counts[lineage]["corrected_per_ul"] for lineage in lineages)
+    # A minority of sound cells does the work of all; those of the disease count as far as they function.
     enough = settings.values.get(f"score.sufficient_share.{cell}", 1.0)
-    doing = np.minimum(working / enough, total)
+    doing = np.minimum(sound / enough + (working - sound), total)
     z = norms.z_score(cell, total, age)
     return {
         "month": first["month"],

@@ -246,8 +246,8 @@ MILESTONES = {
     "cd4_500": "CD4+ T cells above 500/µL",
     "cd3_normal": "CD3+ T cells normal for age",
     "naive_cd4_normal": "naive CD4+ T cells normal for age",
-    "nk_normal": "NK cells normal for age",
-    "b_normal": "B cells normal for age",
+    "nk_cell_normal": "NK cells normal for age",
+    "b_cell_normal": "B cells normal for age",
     "igg_independence": "independent of IgG infusions",
     "thymus_recovered": "thymus recovered",
 }

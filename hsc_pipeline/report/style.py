@@ -132,5 +132,5 @@ def log_scale(low: float, high: float) -> tuple[dict, dict]:
     return dict(type="log", domain=[low, high], nice=False), axis
 
 
-# A format on the axis would give all labels one prefix: 0k, 1k.
-SHORT_NUMBER = "format(datum.value, '~s')"
+# A format on the axis would give all labels one prefix: 0k, 1k; and nobody reads 100m as a tenth.
+SHORT_NUMBER = "datum.value < 1 ? format(datum.value, '~g') : format(datum.value, '~s')"

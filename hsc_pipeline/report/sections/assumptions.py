@@ -25,7 +25,10 @@ STAGES = (
     ("product/<arm>/", "products, clones, sites, drivers"),
     ("engraftment/<arm>/", "marrow, clone_sizes"),
     ("blood/<arm>/", "counts, recovery, integration_sites"),
-    ("immunity/<arm>/", "reconstitution, repertoire, challenges, vaccine_responses, infection_risk, scores and more"),
+    (
+        "immunity/<arm>/",
+        "reconstitution, repertoire, challenges, vaccine_responses, infection_risk, scores and more",
+    ),
     ("outcomes.parquet, outcomes.csv", "one row a patient and arm"),
     ("models/", "performance, importance, predictions"),
     ("manifest.json", "size and checksum of every file, versions, seed"),

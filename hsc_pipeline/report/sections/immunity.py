@@ -170,7 +170,8 @@ def _scores_figure(results: Results) -> Figure:
 def _ranges_blocks(results: Results) -> list:
     found = results.tables["score_ranges"]
     middle = found[(found["quartile"] - 0.5).abs() < 0.01]
-    shown = [name for name in NAMES if _moves(middle, name)]
+    asked = _asked(results)
+    shown = [name for name in NAMES if asked.get(name, True) and _moves(middle, name)]
     if not shown:
         return []
     first = middle.iloc[0]
@@ -184,7 +185,7 @@ def _ranges_blocks(results: Results) -> list:
     named = middle.assign(
         text=[f"{number(row.low)}–{number(row.high)}" for row in middle.itertuples()],
         score=middle["score"].map(NAMES),
-    )
+    )[middle["score"].isin(shown)]
     figure = Figure(
         "score-ranges",
         "How far the scores move over the catalogue's ranges",
@@ -193,6 +194,15 @@ def _ranges_blocks(results: Results) -> list:
         figures.ranges(named, [NAMES[name] for name in shown], results.arms),
     )
     return [Text(_warning(middle)), figure, _ranges_table(middle, shown, results)]
+
+
+def _asked(results: Results) -> dict[str, bool]:
+    """Return whether a score answers a question of this study, where not all studies ask it."""
+    values = [results.values(arm) for arm in results.arms]
+    return {
+        "autoimmune_reset": any(value["reset.relapse_per_year"] > 0 for value in values),
+        "graft_against_leukaemia": any(value["product.donor"] == "allogeneic" for value in values),
+    }
 
 
 def _moves(found: pd.DataFrame, score: str) -> bool:
@@ -468,27 +478,32 @@ def _infection_figure(results: Results) -> Figure:
 
 
 def _infection_table(results: Results) -> TextTable:
-    episodes, last = results.tables["infection_episodes"], results.study["visits_months"][-1]
-    years = last / 12 * results.drawn
+    episodes, first = results.tables["infection_episodes"], results.arms[0]
+    groups = {
+        arm: episodes[(episodes["arm"] == arm) & (episodes["who"] == "patient")] for arm in results.arms
+    }
+    groups |= {
+        name: episodes[(episodes["arm"] == first) & (episodes["who"] == who)] for who, name in TWINS.items()
+    }
+    last, people = results.study["visits_months"][-1], results.drawn
     rows = []
-    for arm in results.arms:
-        own = episodes[episodes["arm"] == arm]
-        causes = own["cause"].value_counts()
-        named = [f"{cause.replace('_', ' ')} {count:,}" for cause, count in causes.items()]
-        early, late = own[own["month"] < 12], own[own["month"] >= 12]
+    for name, own in groups.items():
+        causes = [f"{cause.replace('_', ' ')} {n:,}" for cause, n in own["cause"].value_counts().items()]
+        early = int((own["month"] < 12).sum())
+        later = number((len(own) - early) / ((last - 12) / 12 * people)) if last > 12 else "none"
         rows.append(
             [
-                arm,
+                name,
                 f"{len(own):,}",
-                number(len(own) / years),
-                number(len(early) / (min(last, 12) / 12 * results.drawn)),
-                number(len(late) / ((last - 12) / 12 * results.drawn)) if last > 12 else "none",
-                listed(named) if named else "none",
+                number(len(own) / (last / 12 * people)),
+                number(early / (min(last, 12) / 12 * people)),
+                later,
+                listed(causes) if causes else "none",
             ]
         )
     caption = (
-        f"Simulated serious infections of {_cohort(results)}, followed for {number(last)} months, and what "
-        "raises the hazard most when they come."
+        f"Simulated serious infections of {_cohort(results)} and of their twins, followed for {number(last)} "
+        "months, and what raises the hazard most when they come."
     )
     head = ["", "episodes", "per person-year", "in year 1", "later", "leading cause"]
     return TextTable(caption, head, rows, numbers=(1, 2, 3, 4))
@@ -499,11 +514,11 @@ def _infection_table(results: Results) -> TextTable:
 
 def _tolerance_blocks(results: Results) -> list:
     blocks: list = [_immunogenicity_table(results)]
-    values = {arm: results.values(arm) for arm in results.arms}
-    if any(value["reset.relapse_per_year"] > 0 for value in values.values()):
+    asked = _asked(results)
+    if asked["autoimmune_reset"]:
         blocks.append(_reset_figure(results))
-    if any(value["product.donor"] == "allogeneic" for value in values.values()):
-        blocks.append(_graft_table(results, values))
+    if asked["graft_against_leukaemia"]:
+        blocks.append(_graft_table(results, {arm: results.values(arm) for arm in results.arms}))
     return blocks
 
 
