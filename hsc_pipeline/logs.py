@@ -6,13 +6,15 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 
+from hsc_pipeline import runs
+
 THREAD_SETTINGS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 logger = logging.getLogger("hsc_pipeline")
 
 
 def start(log_file: str) -> None:
-    """Begin a job: log to its file, fix numerical threads at one, and put tracebacks into the log.
+    """Begin a job: log to its file, one numerical thread, tracebacks into the log, part of its run.
 
     To be called before numpy is imported: threaded sums depend on the number of threads.
     """
@@ -22,6 +24,7 @@ def start(log_file: str) -> None:
         filename=log_file, filemode="w", level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s"
     )
     sys.excepthook = _log_exception
+    runs.join(log_file)
 
 
 def progress(items: Iterable, total: int, what: str, every_seconds: float = 10) -> Iterator:

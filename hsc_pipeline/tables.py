@@ -5,6 +5,7 @@ and its bytes depend on its rows alone: one row group per patient, one codec, no
 """
 
 import os
+import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 
+from hsc_pipeline import runs
 from hsc_pipeline.errors import ModelError
 
 CODEC = "zstd"
@@ -205,22 +207,25 @@ def split_by_patient(table: pa.Table, patients: Iterable[int]) -> dict[int, pa.T
 class replacing:
     """Write aside, then rename: what has the final name is whole.
 
-    Two runs that write the same file each have an aside of their own; the bytes are the same, so
-    whichever comes last changes nothing.
+    Two copies of a job that write the same file, perhaps on two nodes, each have an aside of their
+    own; the bytes are the same, so whichever comes last changes nothing.  A job of an earlier run
+    fails here with `Superseded`.
     """
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
-        self.aside = self.path.with_name(f"{_aside_prefix(self.path)}{os.getpid()}")
+        self.aside = self.path.with_name(f"{_aside_prefix(self.path)}{uuid.uuid4().hex}")
 
     def __enter__(self) -> Path:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         return self.aside
 
     def __exit__(self, failed: type | None, *rest: object) -> None:
-        if failed is None:
-            os.replace(self.aside, self.path)
-        else:
+        try:
+            if failed is None:
+                runs.check()
+                os.replace(self.aside, self.path)
+        finally:
             self.aside.unlink(missing_ok=True)
 
 

@@ -17,7 +17,7 @@ rule fit_surrogates:
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 3000 * attempt,
-        runtime=60,
+        runtime=lambda wildcards, attempt: 60 * attempt,
     params:
         seed=STUDY.file.seed,
         code=code_hash("models"),

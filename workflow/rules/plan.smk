@@ -16,8 +16,8 @@ rule fill_study:
         "../envs/hsc_pipeline.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=5,
+        mem_mb=lambda wildcards, attempt: 1000 * attempt,
+        runtime=lambda wildcards, attempt: 5 * attempt,
     params:
         study=STUDY.as_dict(),
     message:
@@ -38,8 +38,8 @@ rule plan_patients:
         "../envs/hsc_pipeline.yaml"
     threads: 1
     resources:
-        mem_mb=1500,
-        runtime=10,
+        mem_mb=lambda wildcards, attempt: 1500 * attempt,
+        runtime=lambda wildcards, attempt: 10 * attempt,
     params:
         patients=STUDY.file.patients,
         settings=settings_of("plan"),
