@@ -16,6 +16,8 @@ from hsc_pipeline.manifest import verify
 from hsc_pipeline.study import read_yaml
 from hsc_pipeline.tracking.alarms import rules_of
 from hsc_pipeline.tracking.cleaning import clean
+from hsc_pipeline.tracking.findings import flagged_clones
+from hsc_pipeline.tracking.loci import compared
 from hsc_pipeline.tracking.page import write_page
 from hsc_pipeline.tracking.plans import usual_samples
 from hsc_pipeline.tracking.run import Run
@@ -225,6 +227,58 @@ def test_near_sites_are_merged_and_shared_ones_removed(marked):
     rows = [(row["subject"], row["clone"], row["count"]) for row in cleaned.clones.to_pylist()]
     assert sorted(rows) == [(a, "chr1+1000", 97.0), (a, "chr1-1002", 5.0), (a, "chr2+5000", 500.0)]
     assert cleaned.samples is observations.samples
+
+
+def test_sites_of_stable_months_are_compared_with_those_that_were_lost(run):
+    late, lost, name = compared(run)
+    place = ["chromosome", "strand", "position"]
+    assert name == "lost clones"
+    assert late.merge(lost, on=place).empty
+    every = run.observations.clones.select(place).to_pandas().drop_duplicates()
+    assert len(late) + len(lost) == len(every)
+
+
+def test_the_background_is_the_table_that_the_file_names(content, run):
+    """The third subject's clones as a background of all: what both hold counts with the subjects'."""
+    background = str(REPOSITORY / "config/tracking_example/long")
+    settings = load_tracking({**content, "background": background}).as_dict()
+    late, other, name = compared(Run(run.observations, settings))
+    assert name == "background"
+    assert late.merge(other, on=["chromosome", "strand", "position"]).empty
+    assert len(other)
+    assert set(measure("common_sites", Run(run.observations, settings))["against"]) <= {"even genome", name}
+
+
+def test_flagged_clones_carry_rules_gene_and_class(run):
+    found = {name: measure(name, run) for name in ("alarms", "selection", "listed_genes")}
+    hit = found["listed_genes"].iloc[0]
+    own = {"subject": hit["subject"], "clone": hit["clone"], "share": 0.9}
+    alarms = [{**own, "rule": "top_10%", "month": 6.0}, {**own, "rule": "uc50", "month": 12.0, "share": 0.5}]
+    found["alarms"] = pd.concat([found["alarms"], pd.DataFrame(alarms)])
+    first = flagged_clones(run.observations, found).iloc[0]
+    assert first[["subject", "clone", "gene", "class"]].tolist() == [
+        *(hit["subject"], hit["clone"], hit["gene"], hit["class"]),
+    ]
+    assert first[["alarms", "first", "last", "share"]].tolist() == [2, 6, 12, 0.9]
+    assert first["rules"] == "top_10%, uc50"
+
+
+def test_a_stated_leak_replaces_the_catalogues(content, run):
+    """Pure sorts as stated give the same as pure sorts; leaking ones less sharing, of every subject."""
+    pure, leaking = (
+        measure("multilineage", Run(run.observations, load_tracking({**content, **leak}).as_dict()))
+        for leak in ({"leak": {}}, {})
+    )
+    assert (pure["estimate"] == pure["pure_estimate"]).all()
+    assert (leaking["estimate"] < leaking["pure_estimate"]).all()
+    assert (pure["pure_estimate"] == leaking["pure_estimate"]).all()
+
+
+def test_neighbours_in_the_order_of_likeness_are_alike(run):
+    found = measure("correlation", run)
+    near = found["place_b"] - found["place_a"] == 1
+    assert found.loc[near, "correlation"].mean() > found.loc[~near, "correlation"].mean() + 0.1
+    assert found["correlation"].between(-1, 1).all()
 
 
 # Rules --------------------------------------------------------------------------------------------
