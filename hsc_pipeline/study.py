@@ -4,7 +4,6 @@ import itertools
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -23,6 +22,7 @@ from hsc_pipeline.errors import UserError, suggest
 from hsc_pipeline.events import KILLING, KINDS
 from hsc_pipeline.possible import check_product
 from hsc_pipeline.stages import STAGES
+from hsc_pipeline.yaml_files import read_yaml as read_yaml
 
 SCHEMA_VERSION = 1
 SAMPLED_LINEAGES = ("neutrophil", "t_cell", "b_cell")
@@ -237,41 +237,6 @@ class Study:
 def _differing(arm: Arm, first: Arm) -> list[tuple[str, Value]]:
     """Return the values of an arm that the first arm lacks or has otherwise, by name."""
     return [(n, v) for n, v in sorted(arm.values.items()) if v != first.values.get(n)]
-
-
-def read_yaml(path: str | Path) -> dict:
-    """Read a YAML mapping without executing anything, refusing repeated keys.
-
-    Raises
-    ------
-    UserError
-        If the file is missing, is no YAML mapping, or repeats a key.
-    """
-    import yaml
-
-    class Loader(yaml.SafeLoader):
-        def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
-            seen: set[str] = set()
-            for key, _ in node.value:
-                if key.value in seen:
-                    line = key.start_mark.line + 1
-                    raise UserError(
-                        f"{path}, line {line}: {key.value!r} stands twice; each key may stand once"
-                    )
-                seen.add(key.value)
-            return super().construct_mapping(node, deep)
-
-    try:
-        content = yaml.load(Path(path).read_text(encoding="utf-8"), Loader)  # a SafeLoader
-    except FileNotFoundError:
-        raise UserError(f"{path}: there is no such file") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        mark = getattr(error, "problem_mark", None)
-        at = f", line {mark.line + 1}" if mark else ""
-        raise UserError(f"{path}{at}: this is not YAML: {getattr(error, 'problem', None) or error}") from None
-    if not isinstance(content, dict):
-        raise UserError(f"{path}: a study file is a mapping of keys to values, such as 'kind: study'")
-    return content
 
 
 def load_study(content: Mapping[str, Any], where: str = "study file") -> Study:

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.csv
 
 from hsc_pipeline.errors import UserError
+from hsc_pipeline.limits import bounded_lines, unpacked_gz
 from hsc_pipeline.tables import replacing
 
 # Limits against files that would fill the memory, whether by mistake or by malice.
@@ -25,6 +26,7 @@ MOST_COLUMNS = 100_000
 MOST_HEADER_BYTES = 1 << 24
 MOST_ROWS = 100_000_000
 MOST_SHEET_ROWS = 1_000_000
+MOST_SHEET_CELLS = 20_000_000
 MOST_FILES = 10_000
 _ROWS = 1 << 18  # written at a time
 _LEAST_BLOCK, _MOST_BLOCK = 1 << 20, 1 << 26  # bytes parsed at a time
@@ -77,11 +79,11 @@ class Header:
 
 @contextmanager
 def opened(path: Path) -> Iterator[io.BufferedIOBase]:
-    """Open a file as bytes, unpacked where it is gz by its content."""
+    """Open a file as bytes, unpacked where it is gz by its content, within `limits.Unpacked`."""
     with path.open("rb") as raw:
         packed = raw.read(2) == b"\x1f\x8b"
         raw.seek(0)
-        yield gzip.GzipFile(fileobj=raw) if packed else raw
+        yield unpacked_gz(raw, path.stat().st_size) if packed else raw
 
 
 def header(path: str | Path) -> Header:
@@ -234,7 +236,7 @@ def lines(head: Header) -> Iterator[tuple[int, list[str]]]:
     """Yield the number and the cells of each line after the header, empty lines left out."""
     with reading(head.path), opened(head.path) as file:
         text = io.TextIOWrapper(file, encoding="utf-8", newline="")
-        reader = csv.reader(text, delimiter=head.delimiter)
+        reader = csv.reader(bounded_lines(text), delimiter=head.delimiter)
         next(reader)
         before = reader.line_num
         for cells in reader:
@@ -293,6 +295,8 @@ def sheet(
             raise UserError(f"{head.path}, line {line}: {len(cells)} cells, not {len(head.names)}")
         if len(rows) == MOST_SHEET_ROWS:
             raise UserError(f"{head.path}: more than {MOST_SHEET_ROWS:,} rows, the limit")
+        if len(rows) * len(head.names) > MOST_SHEET_CELLS:
+            raise UserError(f"{head.path}: more than {MOST_SHEET_CELLS:,} cells, the limit")
         rows.append((line, dict(zip(head.names, (cell.strip() for cell in cells), strict=True))))
     return head, rows
 

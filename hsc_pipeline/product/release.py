@@ -1,15 +1,20 @@
 """Reading a product's release data named in a study file; checked before any job."""
 
+import csv
 import re
+import zipfile
+import zlib
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 
 from hsc_pipeline.catalogue import tables
 from hsc_pipeline.errors import UserError
+from hsc_pipeline.limits import bounded_lines
 from hsc_pipeline.product.crispresso import read_alleles
-from hsc_pipeline.product.rows import EMPTY, Rows, read_rows
+from hsc_pipeline.product.rows import EMPTY, Rows, open_text, read_rows
 from hsc_pipeline.product.vector import MOST_COPIES
 
 MOST_SITES = 50_000  # they travel with every job of the arm
@@ -176,14 +181,12 @@ def read_gene_table(path: str, chromosomes: Mapping[str, int]) -> list[list]:
     UserError
         Naming the file and the line.
     """
-    import csv
-
     names = ["gene", "class", "frequency", "chromosome", "start", "end"]
     where = f"gene_table: {path}"
     try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        with ExitStack() as opened:
+            rows = list(csv.DictReader(bounded_lines(open_text(path, opened))))
+    except (OSError, EOFError, UnicodeDecodeError, csv.Error, zlib.error, zipfile.BadZipFile) as error:
         raise UserError(f"{where}: cannot be read: {error}") from None
     if not rows or list(rows[0]) != names:
         raise UserError(f"{where}: its columns must be {', '.join(names)}, with a row or more")

@@ -1,7 +1,6 @@
 """Text tables that users hand over: rows of cells, each with the line it stood on."""
 
 import csv
-import gzip
 import io
 import zipfile
 import zlib
@@ -14,8 +13,10 @@ from typing import TextIO
 import numpy as np
 
 from hsc_pipeline.errors import UserError
+from hsc_pipeline.limits import TooLarge, Unpacked, bounded_lines, regular_size, unpacked_gz
 
 EMPTY = ("", "NA", "NaN", "nan")
+MOST_BYTES = 1 << 27  # unpacked; release data of a product are small
 
 
 @dataclass(frozen=True)
@@ -121,11 +122,11 @@ def read_rows(path: str, where: str) -> Rows:
     """
     try:
         with ExitStack() as opened:
-            file = _open(path, opened)
-            head = file.readline()
+            text = bounded_lines(open_text(path, opened))
+            head = next(text, "")
             separator = "\t" if "\t" in head else ","
             columns = [name.strip() for name in next(csv.reader([head], delimiter=separator), [])]
-            reader = csv.reader(file, delimiter=separator)
+            reader = csv.reader(text, delimiter=separator)
             read = [(reader.line_num + 1, [cell.strip() for cell in row]) for row in reader if row]
     except (OSError, EOFError, UnicodeDecodeError, csv.Error, zlib.error, zipfile.BadZipFile) as error:
         raise UserError(f"{where}: cannot be read: {error}") from None
@@ -143,15 +144,23 @@ def read_rows(path: str, where: str) -> Rows:
     return Rows(where, columns, list(lines), list(cells))
 
 
-def _open(path: str, opened: ExitStack) -> TextIO:
-    """Open a text file, unpacked, for as long as `opened` is."""
+def open_text(path: str, opened: ExitStack) -> TextIO:
+    """Open a text file, unpacked up to `MOST_BYTES`, for as long as `opened` is.
+
+    Raises
+    ------
+    OSError, zipfile.BadZipFile
+    """
+    packed = regular_size(path)
+    if packed > MOST_BYTES:
+        raise TooLarge(f"larger than {MOST_BYTES:,} bytes, the limit")
     file = io.BytesIO(Path(path).read_bytes())
     if path.endswith(".gz"):
-        file = opened.enter_context(gzip.GzipFile(fileobj=file))
+        file = opened.enter_context(unpacked_gz(file, packed, MOST_BYTES))
     elif path.endswith(".zip"):
         archive = opened.enter_context(zipfile.ZipFile(file))
         names = archive.namelist()
         if len(names) != 1:
             raise zipfile.BadZipFile(f"it holds {len(names)} files, where one is wanted")
-        file = opened.enter_context(archive.open(names[0]))
+        file = io.BufferedReader(Unpacked(archive.open(names[0]), packed, MOST_BYTES))
     return io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
