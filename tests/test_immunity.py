@@ -119,6 +119,14 @@ def test_the_median_healthy_twin_scores_100(assess):
     assert (own(tables)[[*DOMAINS, "composite"]] > 99).all(axis=None)
 
 
+@pytest.mark.parametrize("disease", ["x_scid", "ada_scid"])
+def test_an_untreated_twin_with_scid_scores_near_zero(inputs, patient, settings_for, disease):
+    tables = assess_patient(patient, inputs, settings_for("immunity", disease=disease))
+    scores = tables["scores"].to_pandas().set_index("who")
+    assert scores.loc["untreated", "composite"] < 5
+    assert scores.loc["healthy", "composite"] == 100
+
+
 def test_more_cells_than_normal_earn_nothing(assess):
     assert own(assess(3.0))["composite"].gt(99).all()
 
