@@ -32,6 +32,7 @@ def stem_cells(found: Mapping, settings: Mapping) -> Section:
             **{"subject": "subject", "occasions": "samples", "seen": "clones seen", "estimator": "estimator"},
             **{"estimate": "estimate", "standard_error": "standard error", "clones": "corrected"},
             **same("low", "high", "copies", "cells"),
+            **same(*(name for name in ("note",) if name in rows)),
         }
         blocks.append(table(rows, columns, f"Cells: corrected insertions over copies a cell. {INTERVAL}"))
     if len(found["phylogeny"]):
