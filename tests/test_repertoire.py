@@ -393,8 +393,8 @@ OLGA = {  # the same of junctions in nucleotides, drawn with seed 21
 def test_generation_probabilities_agree_with_olga():
     """Within 0.9 of a logarithm each, 0.35 in the mean.
 
-    Parameters are the same; the two libraries take the first inserted base from other laws, which
-    makes a standard deviation of 0.3.  A model without insertions, or of another locus, would be
+    They scatter by a standard deviation of 0.3, which the law of the first inserted base, another in each
+    library, would explain.  A model without insertions, or of another locus, would be
     orders of magnitude off.
     """
     pytest.importorskip("righor")
