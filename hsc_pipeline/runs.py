@@ -10,6 +10,8 @@ import time
 import uuid
 from pathlib import Path
 
+from hsc_pipeline.errors import UserError
+
 MARK = "logs/run.txt"
 
 _joined: tuple[Path, str] | None = None
@@ -20,12 +22,21 @@ class Superseded(RuntimeError):
 
 
 def begin(folder: str | Path) -> None:
-    """Leave a new mark in a result folder; to be called where the workflow starts, under its lock."""
+    """Leave a new mark in a result folder; to be called where the workflow starts, under its lock.
+
+    Raises
+    ------
+    UserError
+        If the folder cannot be written to.
+    """
     mark = Path(folder) / MARK
-    mark.parent.mkdir(parents=True, exist_ok=True)
     aside = mark.with_name(f".{mark.name}.part-{uuid.uuid4().hex}")
-    aside.write_text(f"{time.strftime('%Y-%m-%dT%H:%M:%S%z')} {uuid.uuid4().hex}\n", encoding="utf-8")
-    os.replace(aside, mark)
+    try:
+        mark.parent.mkdir(parents=True, exist_ok=True)
+        aside.write_text(f"{time.strftime('%Y-%m-%dT%H:%M:%S%z')} {uuid.uuid4().hex}\n", encoding="utf-8")
+        os.replace(aside, mark)
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be written to ({error.strerror})") from None
 
 
 def join(log_file: str | Path) -> None:

@@ -7,7 +7,7 @@ and its bytes depend on its rows alone: one row group per patient, one codec, no
 import os
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +18,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from hsc_pipeline import runs
-from hsc_pipeline.errors import ModelError
+from hsc_pipeline.errors import ModelError, UserError
 
 CODEC = "zstd"
 
@@ -122,7 +122,27 @@ class Table:
         if patients is not None:
             first, last = patients
             chosen = (pc.field("patient") >= first) & (pc.field("patient") <= last)
-        return self.check(pq.read_table(path, filters=chosen, use_threads=False), str(path))
+        with whole(path):
+            table = pq.read_table(path, filters=chosen, use_threads=False)
+        return self.check(table, str(path))
+
+
+@contextmanager
+def whole(path: str | Path) -> Iterator[None]:
+    """Say in one sentence that a table read in here is cut short or broken.
+
+    Raises
+    ------
+    UserError
+    """
+    try:
+        yield
+    except (pa.ArrowInvalid, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise UserError(
+            f"{path}: not a whole Parquet file; delete it and run again, and it is made anew"
+        ) from error
 
 
 def write(path: str | Path, table: pa.Table) -> None:
@@ -167,7 +187,7 @@ def gather(sources: Sequence[str | Path], path: str | Path) -> None:
 
 def _row_groups(sources: Sequence[str | Path]) -> Iterator[pa.Table]:
     for source in sources:
-        with pq.ParquetFile(source) as file:
+        with whole(source), pq.ParquetFile(source) as file:
             yield file.schema_arrow.empty_table()
             for index in range(file.num_row_groups):
                 yield file.read_row_group(index, use_threads=False)

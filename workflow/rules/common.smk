@@ -24,9 +24,24 @@ def checked_study():
 STUDY = checked_study()
 
 
+def begin_run():
+    """Mark the run's folder, or one sentence on why it cannot be written to."""
+    try:
+        begin(f"results/{STUDY.name}")
+    except UserError as error:
+        sys.exit(f"{error}")
+
+
 wildcard_constraints:
     study=STUDY.name,
     batch=r"\d+-\d+",
+
+
+def given_file():
+    """The study file as it was given, without what changes no result."""
+    return STUDY.file.model_dump(
+        mode="json", exclude_unset=True, exclude={"patients_per_job"}
+    )
 
 
 def settings_of(stage):
