@@ -113,7 +113,7 @@ def made_up_ranges() -> pa.Table:
     columns = dict(
         zip(("score", "value", "low", "high", "assumed_share"), zip(*rows, strict=True), strict=True)
     )
-    same = {"patient": 0, "quartile": 0.5, "month": 24.0, "values": 9, "assumed_values": 5, "draws": 48}
+    same = {"patient": 0, "month": 24.0, "values": 9, "assumed_values": 5, "draws": 48}
     return SCORE_RANGES.build(
         {
             **columns,

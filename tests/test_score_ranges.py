@@ -8,14 +8,16 @@ from hsc_pipeline import chain
 from hsc_pipeline.errors import ModelError
 from hsc_pipeline.immunity import INPUTS
 from hsc_pipeline.immunity.ranges import (
+    BESIDE,
     DRAWS,
     SCORE_RANGES,
-    at_quartiles,
+    at_median,
     drawn,
     patient_ranges,
     range_scores,
     score_under,
 )
+from hsc_pipeline.immunity.score import DOMAINS
 from hsc_pipeline.settings import Settings
 from hsc_pipeline.study import load_study
 from tests.conftest import STUDY
@@ -72,18 +74,18 @@ def test_a_value_has_the_same_draws_whatever_else_is_drawn(settings):
 
 def test_without_ranges_no_score_moves(arm, settings):
     patient, tables = reader(arm[1])(0)
-    for row in patient_ranges(patient, tables, 0.5, MONTH, {}, settings):
+    for row in patient_ranges(patient, tables, MONTH, {}, settings):
         assert row["low"] == pytest.approx(row["value"]) == pytest.approx(row["high"])
         assert row["assumed_share"] is None
 
 
 def test_a_band_of_assumed_values_alone_rests_on_them(arm, settings):
     patient, tables = reader(arm[1])(0)
-    rows = patient_ranges(patient, tables, 0.5, MONTH, {MOVING: (0.05, 0.9, "assumed")}, settings)
+    rows = patient_ranges(patient, tables, MONTH, {MOVING: (0.05, 0.9, "assumed")}, settings)
     moved = [row for row in rows if row["assumed_share"] is not None]
     assert "composite" in {row["score"] for row in moved}
     assert all(row["assumed_share"] == pytest.approx(1) for row in moved)
-    rows = patient_ranges(patient, tables, 0.5, MONTH, {MOVING: (0.05, 0.9, "published")}, settings)
+    rows = patient_ranges(patient, tables, MONTH, {MOVING: (0.05, 0.9, "published")}, settings)
     assert all(row["assumed_share"] is None or row["assumed_share"] < 1e-12 for row in rows)
 
 
@@ -96,7 +98,7 @@ def test_a_band_lies_between_the_ends_of_a_monotone_range(arm, settings):
         )
         for end in (0.4, 0.02)
     ]
-    for row in patient_ranges(patient, tables, 0.5, MONTH, {ONE: (0.02, 0.4, "assumed")}, settings):
+    for row in patient_ranges(patient, tables, MONTH, {ONE: (0.02, 0.4, "assumed")}, settings):
         if row["score"] in ("t_cells", "b_cells", "innate"):
             low, high = (float(end[row["score"]][0]) for end in ends)
             assert low - 1e-6 <= row["low"] <= row["high"] <= high + 1e-6
@@ -113,17 +115,17 @@ def test_the_first_of_the_settings_gives_the_scores_of_the_stage(arm, settings):
     assert found["defence"][0] == pytest.approx(row["defence"], abs=0.5)  # solved beside other courses
 
 
-def test_patients_stand_at_the_quartiles_each_once(arm):
-    chosen = at_quartiles(arm[1]["scores"], MONTH)
-    assert 0.5 in chosen
-    assert len(set(chosen.values())) == len(chosen) <= 3
+def test_the_patient_is_the_one_with_the_median_composite(arm):
+    scores = arm[1]["scores"].to_pandas()
+    here = scores[(scores["who"] == "patient") & (scores["month"] == MONTH)].set_index("patient")["composite"]
+    assert here[at_median(arm[1]["scores"], MONTH)] == here.median()  # of three patients
 
 
-def test_an_arm_has_a_row_for_every_score_of_every_patient_at_a_quartile(arm, settings):
+def test_an_arm_has_a_row_for_every_score(arm, settings):
     _, made = arm
     ranges = {ONE: (0.05, 0.2, "assumed")}
     table = range_scores(made["scores"], MONTH, reader(made), ranges, settings)
-    assert SCORE_RANGES.check(table).num_rows == 3 * len(set(table.column("score").to_pylist()))
+    assert len({*DOMAINS, "composite", *BESIDE}) == SCORE_RANGES.check(table).num_rows
 
 
 def test_ranges_of_a_study_leave_out_what_the_file_sets():

@@ -1,7 +1,7 @@
 """How far each score moves over the catalogue's ranges, and how much of that rests on assumed values.
 
-A few patients, whose composites stand at the quartiles of the arm, are scored again under draws of the
-values that the immunity stage reads.  What the earlier stages made of the patient stays as it is.
+The patient with the median composite of an arm is scored again under draws of the values that the
+immunity stage reads.  What the earlier stages made of the patient stays as it is.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -30,7 +30,6 @@ DRAWS = 48
 FEWEST = 24  # draws that make a band
 LEVEL = (0.05, 0.95)
 LOG_FROM = 5  # a range as wide as this is drawn on its logarithm
-QUARTILES = (0.25, 0.5, 0.75)
 # Scores beside the composite: table, and the row of a visit.
 BESIDE: dict[str, tuple[str, dict[str, str]]] = {
     "infection": ("infection_risk", {"who": "patient"}),
@@ -44,8 +43,7 @@ SCORE_RANGES = Table(
     "score_ranges",
     ("patient", "score"),
     {
-        "patient": Column(pa.int32(), "", "number of the virtual patient, at a quartile of the composite", 0),
-        "quartile": Column(pa.float64(), "", "of the composite in the arm", 0, 1),
+        "patient": Column(pa.int32(), "", "number of the virtual patient, whose composite is the median", 0),
         "month": Column(pa.float64(), "months", "visit", 0),
         "score": Column(pa.string(), "", "composite, one of its domains, or a score beside it"),
         "value": Column(pa.float64(), meaning="under the catalogue's values", **_POINTS),
@@ -76,7 +74,7 @@ Read = Callable[[int], tuple[Mapping, Mapping[str, pa.Table]]]
 
 
 def range_scores(scores: pa.Table, month: float, read: Read, ranges: Ranges, settings: Settings) -> pa.Table:
-    """Return `SCORE_RANGES` of the patients at the quartiles of an arm.
+    """Return `SCORE_RANGES` of the patient with the median composite of an arm.
 
     Parameters
     ----------
@@ -91,28 +89,20 @@ def range_scores(scores: pa.Table, month: float, read: Read, ranges: Ranges, set
     settings : Settings
         Of the stage ``immunity``.
     """
-    rows: list[dict] = []
-    for quartile, number in at_quartiles(scores, month).items():
-        rows += patient_ranges(*read(number), quartile, month, ranges, settings)
+    rows = patient_ranges(*read(at_median(scores, month)), month, ranges, settings)
     return SCORE_RANGES.build({name: [row[name] for row in rows] for name in SCORE_RANGES.columns})
 
 
-def at_quartiles(scores: pa.Table, month: float) -> dict[float, int]:
-    """Return the patients whose composites stand at the quartiles; each patient once."""
+def at_median(scores: pa.Table, month: float) -> int:
+    """Return the patient whose composite is the median; the lower of two."""
     here = scores.filter((pc.field("who") == "patient") & (pc.field("month") == month))
     order = here.sort_by([("composite", "ascending"), ("patient", "ascending")]).column("patient")
-    found: dict[float, int] = {}
-    for quartile in sorted(QUARTILES, key=lambda one: abs(one - 0.5)):
-        number = order[round(quartile * (len(order) - 1))].as_py()
-        if number not in found.values():
-            found[quartile] = number
-    return dict(sorted(found.items()))
+    return order[(len(order) - 1) // 2].as_py()
 
 
 def patient_ranges(
     patient: Mapping,
     tables: Mapping[str, pa.Table],
-    quartile: float,
     month: float,
     ranges: Ranges,
     settings: Settings,
@@ -136,7 +126,6 @@ def patient_ranges(
         rows.append(
             {
                 "patient": patient["patient"],
-                "quartile": quartile,
                 "month": month,
                 "score": name,
                 "value": values[0],

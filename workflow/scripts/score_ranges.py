@@ -1,4 +1,4 @@
-"""Score the patients at an arm's quartiles over the catalogue's ranges."""
+"""Score an arm's median patient over the catalogue's ranges."""
 
 from hsc_pipeline.logs import start
 

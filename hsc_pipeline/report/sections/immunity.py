@@ -168,8 +168,7 @@ def _scores_figure(results: Results) -> Figure:
 
 
 def _ranges_blocks(results: Results) -> list:
-    found = results.tables["score_ranges"]
-    middle = found[(found["quartile"] - 0.5).abs() < 0.01]
+    middle = results.tables["score_ranges"]
     asked = _asked(results)
     shown = [name for name in NAMES if asked.get(name, True) and _moves(middle, name)]
     if not shown:
