@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: run setup test test-all validate example bench lint lock clean
+.PHONY: run setup slurm test test-slurm test-all validate example bench lint lock clean
 
 run: setup
 	$(BIN)/snakemake --cores all
@@ -19,11 +19,23 @@ $(INSTALLED): requirements.lock pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
-test: setup lint
-	$(BIN)/pytest -m "not slow"
+# Snakemake's plugin for Slurm, from a lock of its own: each start of Snakemake pays for it.
+slurm: $(VENV)/.slurm
 
-test-all: setup lint
-	$(BIN)/pytest
+$(VENV)/.slurm: requirements-slurm.lock $(INSTALLED)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-slurm.lock
+	@touch $@
+
+test: setup lint
+	$(BIN)/pytest -m "not slow and not slurm"
+
+# A real Slurm on this machine; as root, from Debian's packages; skipped with the reason where it cannot start.
+test-slurm: slurm
+	$(BIN)/pytest -m "slurm and not slow" tests/test_slurm.py
+
+test-all: setup lint slurm
+	$(BIN)/pytest -m "not slurm"
+	$(BIN)/pytest -m slurm tests/test_slurm.py
 
 # Published outcomes beside simulated ones; writes docs/validation.md.
 validate: setup
@@ -54,6 +66,8 @@ lint: setup
 lock:
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 		--extra test --extra build pyproject.toml --output-file requirements.lock
+	sed -n 's/^slurm = \["\(.*\)"\]/\1/p' pyproject.toml | uv pip compile --universal --python-version 3.11 \
+		--generate-hashes --no-header --no-annotate --constraint requirements.lock --output-file requirements-slurm.lock -
 
 clean:
 	rm -rf $(VENV) .snakemake .pytest_cache .ruff_cache .hypothesis

@@ -5,6 +5,7 @@
 #   cluster.sh lose FOLDER NODE        kill a node's daemon and all that runs there
 #   cluster.sh cut FOLDER NODE         kill a node's daemon only: its jobs run on, out of reach
 #   cluster.sh node FOLDER NODE        start a node again
+#   cluster.sh controller FOLDER       start the controller again
 #   cluster.sh stop FOLDER             stop it all
 #
 # All state is in FOLDER, all sockets are on the loopback.  No systemd, no cgroups, no accounting.
@@ -100,10 +101,14 @@ start() {
         --log-file="$BASE/log/munged.log" --seed-file="$BASE/munge/seed" --force 2>>"$BASE/log/start.log" ||
         cannot "munged: $(tail -n 1 "$BASE/log/start.log")"
     within 10 munge -n -S "$BASE/munge/socket" || cannot "munged does not answer"
-    slurmctld || cannot "slurmctld: $(tail -n 1 "$BASE/log/slurmctld.log")"
-    within 20 scontrol ping || cannot "slurmctld does not answer"
+    controller
     for i in $(seq 1 "$nodes"); do node "n$i"; done
     within 30 ready "$nodes" || cannot "not all of $nodes nodes are ready: $(sinfo -h -N -o '%N %T' | tr '\n' ' ')"
+}
+
+controller() {
+    slurmctld || cannot "slurmctld: $(tail -n 1 "$BASE/log/slurmctld.log")"
+    within 20 scontrol ping || cannot "slurmctld does not answer"
 }
 
 node() {
@@ -158,14 +163,15 @@ stop() {
     fi
 }
 
-action=${1:?start, lose, cut or stop} BASE=${2:?folder}
+action=${1:?what to do} BASE=${2:?folder}
 shift 2
 unset "${!SLURM_@}"
 case $action in
 start) start "$@" ;;
 node) node "$1" ;;
+controller) controller ;;
 lose) lose "$1" ;;
 cut) cut_off "$1" ;;
 stop) stop ;;
-*) echo "cluster.sh: start, node, lose, cut or stop, not $action" >&2 && exit 2 ;;
+*) echo "cluster.sh: start, node, controller, lose, cut or stop, not $action" >&2 && exit 2 ;;
 esac
