@@ -22,6 +22,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     verify.add_argument("folder", help="results/<study>")
     verify.set_defaults(run=_verify)
 
+    reproduce = commands.add_parser("reproduce", help="run a study again from its results, and compare")
+    reproduce.add_argument("folder", help="results/<study>")
+    reproduce.add_argument("--cores", type=int, default=1, metavar="N", help="1 by default")
+    reproduce.set_defaults(run=_reproduce)
+
+    archive = commands.add_parser("archive", help="pack a result folder into one zip to deposit")
+    archive.add_argument("folder", help="results/<study>")
+    archive.add_argument("--out", required=True, metavar="FILE", help="the zip to write")
+    archive.set_defaults(run=_archive)
+
     check = commands.add_parser("check", help="check a study or tracking file without running it")
     check.add_argument("file", help="study file, YAML")
     check.set_defaults(run=_check)
@@ -95,6 +105,22 @@ def _verify(options: argparse.Namespace) -> int:
     problems = verify(options.folder)
     print("\n".join(problems) if problems else f"{options.folder}: every file is as the run left it")
     return 1 if problems else 0
+
+
+def _reproduce(options: argparse.Namespace) -> int:
+    from hsc_pipeline.reproduce import reproduce
+
+    same, said = reproduce(options.folder, options.cores)
+    print("\n".join(said))
+    return 0 if same else 1
+
+
+def _archive(options: argparse.Namespace) -> int:
+    from hsc_pipeline.archive import archive
+
+    held = archive(options.folder, options.out)
+    print(f"{options.out}: {held} files")
+    return 0
 
 
 def _check(options: argparse.Namespace) -> int:

@@ -11,6 +11,7 @@ from hsc_pipeline.errors import UserError
 from hsc_pipeline.tables import replacing, sweep
 
 NAME = "manifest.json"
+CRATE = "ro-crate-metadata.json"  # holds times, so it lies outside; it names the manifest's checksum
 # Times and scratch: a run leaves them, and they say nothing of the results.
 OUTSIDE = ("logs", "benchmarks", ".batches")
 LIBRARIES = (
@@ -77,11 +78,11 @@ def verify(folder: str | Path) -> list[str]:
         If the folder has no readable manifest.
     """
     folder = Path(folder)
-    expected = _read(folder)["files"]
+    expected = read_manifest(folder)["files"]
     present = {
         str(path.relative_to(folder))
         for path in folder.rglob("*")
-        if path.is_file() and path.relative_to(folder).parts[0] not in (*OUTSIDE, NAME)
+        if path.is_file() and path.relative_to(folder).parts[0] not in (*OUTSIDE, NAME, CRATE)
     }
     problems = [f"{name}: missing" for name in sorted(expected.keys() - present)]
     problems += [f"{name}: foreign, no part of this run" for name in sorted(present - expected.keys())]
@@ -89,10 +90,31 @@ def verify(folder: str | Path) -> list[str]:
         with (folder / name).open("rb") as file:
             if hashlib.file_digest(file, "sha256").hexdigest() != expected[name]["sha256"]:
                 problems.append(f"{name}: changed since the run")
-    return problems
+    return problems + _crate_problems(folder)
 
 
-def _read(folder: Path) -> dict:
+def _crate_problems(folder: Path) -> list[str]:
+    """Return whether the crate, if there is one, is of another manifest."""
+    if not (folder / CRATE).exists():
+        return []
+    digest = hashlib.sha256((folder / NAME).read_bytes()).hexdigest()
+    try:
+        graph = json.loads((folder / CRATE).read_text(encoding="utf-8"))["@graph"]
+        stated = [entity.get("sha256") for entity in graph if entity["@id"] == NAME]
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return [f"{CRATE}: this is not a crate"]
+    return [] if stated == [digest] else [f"{CRATE}: is of another {NAME}"]
+
+
+def read_manifest(folder: str | Path) -> dict:
+    """Return the manifest of a result folder.
+
+    Raises
+    ------
+    UserError
+        If there is none, or it cannot be read.
+    """
+    folder = Path(folder)
     try:
         content = json.loads((folder / NAME).read_text(encoding="utf-8"))
         content["files"].items()

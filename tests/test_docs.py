@@ -18,7 +18,7 @@ from hsc_pipeline.catalogue import EVIDENCE, FOLDER, UNITS, diseases, products, 
 from hsc_pipeline.stages import STAGES
 from hsc_pipeline.study import ArmFile, Event, ReleaseData, Sampling, StudyFile, load_study, read_yaml
 from hsc_pipeline.tables import Table
-from hsc_pipeline.tracking.settings import ClonesFile, Rules, Sites, StemCells, TrackingFile
+from hsc_pipeline.tracking.settings import ClonesFile, Privacy, Rules, Sites, StemCells, TrackingFile
 
 REPOSITORY = Path(__file__).parents[1]
 DOCUMENTS = sorted(
@@ -90,6 +90,7 @@ SECTIONS = [
     (Sites, "Keys of sites"),
     (Rules, "Keys of rules"),
     (StemCells, "Keys of stem_cells"),
+    (Privacy, "Keys of privacy"),
 ]
 
 

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 import pandas as pd
 
 from hsc_pipeline import __version__
+from hsc_pipeline.formats import Observations
+from hsc_pipeline.privacy import HASHED, Pseudonyms, key_of
 from hsc_pipeline.report.page import Figure, Section, Text, TextTable, render
 from hsc_pipeline.tables import replacing
 from hsc_pipeline.tracking import figures
@@ -33,6 +35,8 @@ def write_page(path: str, tidy: Mapping[str, str], tables: Mapping[str, str], se
     """
     observations = read_observations(**tidy)
     found = {name: _read(file) for name, file in tables.items() if name not in NOT_SHOWN}
+    if settings["privacy"]["identifiers"] == HASHED:
+        observations, found, settings = hidden(observations, found, settings, tidy)
     sections = [
         quality(observations, found, settings),
         clones(observations, found, settings),
@@ -49,6 +53,14 @@ def write_page(path: str, tidy: Mapping[str, str], tables: Mapping[str, str], se
     page = render(head_of(settings, observations), [section for section in sections if section.blocks])
     with replacing(path) as aside:
         aside.write_text(page, encoding="utf-8", newline="\n")
+
+
+def hidden(observations, found: Mapping, settings: Mapping, tidy: Mapping[str, str]) -> tuple:
+    """Return the same with pseudonyms of subjects, samples, clones and files, of `privacy`."""
+    pseudonyms = Pseudonyms(key_of(tidy["clones"], tidy["samples"]))
+    clones = pseudonyms.names(observations.clones)
+    observations = Observations(clones, pseudonyms.names(observations.samples), observations.assay)
+    return observations, {k: pseudonyms.frame(v) for k, v in found.items()}, pseudonyms.settings(settings)
 
 
 def _read(file: str) -> pd.DataFrame:

@@ -11,6 +11,7 @@ from hsc_pipeline.errors import UserError, suggest
 from hsc_pipeline.study import Name, Strict
 
 SCHEMA_VERSION = 1
+MOST_FILES = 20_000  # in a folder of tables
 MonthFrom = Annotated[float, Field(ge=0, le=600)]
 Copies = Annotated[float, Field(ge=1, le=20)]
 Share = Annotated[float, Field(gt=0, lt=1)]
@@ -90,6 +91,16 @@ class Rules(Strict):
     mrce: Share | None = Field(None, description="Maximum relative clonal expansion of an interval.")
 
 
+class Privacy(Strict):
+    """What a report, a crate and an archive may say of whose cells they are."""
+
+    identifiers: Literal["hashed", "shown"] = Field(
+        "hashed",
+        description="Names of subjects and samples, and places of sites, in the report, the crate and an "
+        "archive.",
+    )
+
+
 class TrackingFile(Strict):
     """Tables of measured clones, and how to look at them."""
 
@@ -120,10 +131,11 @@ class TrackingFile(Strict):
     sites: Sites = Field(default_factory=Sites, description="What to do with sites first.")
     rules: Rules = Field(default_factory=Rules, description="Which rules flag a clone.")
     stem_cells: StemCells = Field(default_factory=StemCells, description="Whose samples tell of stem cells.")
+    privacy: Privacy = Field(default_factory=Privacy, description="What the report says of whose cells.")
 
 
 BESIDE = ("colonies", "clinical", "genes", "gene_lengths", "background")
-PARTS = {"tables": ClonesFile, "sites": Sites, "stem_cells": StemCells, "rules": Rules}
+PARTS = {"tables": ClonesFile, "sites": Sites, "stem_cells": StemCells, "rules": Rules, "privacy": Privacy}
 
 # Topics in the order of the report, and the keys that each reads; `topics` makes them, and imports more
 # than a workflow's parse should.
@@ -185,12 +197,7 @@ class Tracking:
 
     def files(self) -> list[str]:
         """Return the files of clones; a folder is old or new by what is in it."""
-        found = [
-            [path]
-            if Path(path).is_file()
-            else sorted(str(file) for file in Path(path).rglob("*") if file.is_file())
-            for path in self.tables()
-        ]
+        found = [[path] if Path(path).is_file() else _files_in(path) for path in self.tables()]
         return list(dict.fromkeys(file for files in found for file in files))
 
     def as_dict(self) -> dict:
@@ -204,6 +211,17 @@ class Tracking:
     def beside_of(self, topic: str) -> list[str]:
         """Return the tables beside the clones that a topic reads."""
         return [path for name, path in self.beside().items() if name in TOPIC_KEYS[topic]]
+
+
+def _files_in(folder: str) -> list[str]:
+    """Return the files of a folder; one such as ``/`` is refused before it is walked to its end."""
+    found = []
+    for number, path in enumerate(Path(folder).rglob("*")):
+        if number == MOST_FILES:
+            raise UserError(f"{folder}: holds more than {MOST_FILES:,} files and folders, the limit")
+        if path.is_file():
+            found.append(str(path))
+    return sorted(found)
 
 
 def load_tracking(content: Mapping[str, Any], where: str = "tracking file") -> Tracking:
@@ -223,6 +241,10 @@ def load_tracking(content: Mapping[str, Any], where: str = "tracking file") -> T
             raise UserError(
                 f"{where}: {path}: there is no such file or folder; paths start at the run's folder"
             )
+    try:
+        study.files()
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from None
     return study
 
 

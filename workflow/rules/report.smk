@@ -70,7 +70,9 @@ rule manifest:
             for path in [*rules.gather_immunity.output, *rules.score_ranges.output]
         ],
     output:
-        "results/{study}/manifest.json",
+        manifest="results/{study}/manifest.json",
+        given="results/{study}/given.yaml",
+        crate="results/{study}/ro-crate-metadata.json",
     log:
         "results/{study}/logs/manifest.log",
     benchmark:
@@ -83,8 +85,9 @@ rule manifest:
         runtime=30,
     params:
         seed=STUDY.file.seed,
-        code=code_hash("manifest"),
+        given=given_file(),
+        code=code_hash("manifest", "crate"),
     message:
-        "Manifest: checksums of every file"
+        "Manifest: checksums of every file, and the crate"
     script:
         "../scripts/manifest.py"

@@ -110,7 +110,9 @@ rule tracking_manifest:
         rules.tracking_report.input.topics,
         expand(rules.measure_topic.output.csv, topic=STUDY.topics, allow_missing=True),
     output:
-        "results/{study}/manifest.json",
+        manifest="results/{study}/manifest.json",
+        given="results/{study}/given.yaml",
+        crate="results/{study}/ro-crate-metadata.json",
     log:
         "results/{study}/logs/manifest.log",
     benchmark:
@@ -123,9 +125,10 @@ rule tracking_manifest:
         runtime=30,
     params:
         seed=STUDY.file.seed,
-        code=code_hash("manifest"),
+        given=given_file(),
+        code=code_hash("manifest", "crate"),
     message:
-        "Manifest: checksums of every file"
+        "Manifest: checksums of every file, and the crate"
     script:
         "../scripts/manifest.py"
 

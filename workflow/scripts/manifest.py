@@ -1,4 +1,4 @@
-"""Write the manifest of a finished run."""
+"""Write the manifest of a finished run, and its crate."""
 
 from hsc_pipeline.logs import start
 
@@ -6,8 +6,10 @@ start(snakemake.log[0])
 
 from pathlib import Path
 
+from hsc_pipeline.crate import write_crate, write_given
 from hsc_pipeline.manifest import write_manifest
 
-write_manifest(
-    Path(snakemake.output[0]).parent, snakemake.input, snakemake.wildcards.study, snakemake.params.seed
-)
+folder = Path(snakemake.output.manifest).parent
+given = write_given(folder, snakemake.params.given)
+write_manifest(folder, [*snakemake.input, given], snakemake.wildcards.study, snakemake.params.seed)
+write_crate(folder)
