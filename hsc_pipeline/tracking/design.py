@@ -1,13 +1,17 @@
 """Planning samples: how much DNA, of which cells, at which months, to see what one wants to see."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from hsc_pipeline.errors import UserError
-from hsc_pipeline.tracking.corrected_population import Spread, Study, catalogue_spread
+from hsc_pipeline.tracking.corrected_population import Design, Prior, Reference, Spread
 from hsc_pipeline.tracking.indices import LEVEL
+from hsc_pipeline.tracking.neutral import Marrow
 
+MOST_SAMPLES = 1000
+AROUND = 3.0  # the numbers of clones that the correction knows of reach so far beyond the two compared
 LINEAGES = ("neutrophil", "monocyte", "b_cell", "nk_cell", "t_cell")
 
 
@@ -20,17 +24,16 @@ def _values() -> dict:
 def dna_to_see(
     share, power: float = 0.9, fragments: int = 1, copies: float = 1.0, capture: float | None = None
 ):
-    """Return the DNA in which a clone is seen with a given chance.
-
-    Fragments of the clone are Poisson with mean ng x genomes per ng x share x copies x capture.
+    """Return the DNA in which a clone is seen with a given chance; the inverse of `chance_to_see`.
 
     Parameters
     ----------
     share : array_like of float
-        Of the clone, among all cells of the sample, marked or not.
+        Of the clone, among all cells of the sorted lineage, marked or not.
     power : float
         Chance of at least `fragments`.
     fragments : int
+        Of distinct length.
     copies : float
         Insertions of the clone; one of them is followed, and is as good as all: 1.
     capture : float, optional
@@ -41,6 +44,7 @@ def dna_to_see(
     array of float
         ng.
     """
+    from scipy.optimize import brentq
     from scipy.special import gammaincinv
 
     share = np.asarray(share, float)
@@ -48,18 +52,68 @@ def dna_to_see(
         raise UserError("share, power: allowed: a share above 0, to 1, and a power between 0 and 1")
     values = _values()
     capture = values["lab.capture_efficiency"] if capture is None else capture
-    needed = gammaincinv(fragments, power)  # the mean at which P(at least so many) is the power
-    return needed / (share * copies * capture * values["lab.genomes_per_ng"])
+    # All clones are alike but for the scale of the mean, so one root serves all shares.
+    unit = {"fragments": fragments, "copies": copies, "capture": capture}
+    start = np.log(gammaincinv(fragments, power) / (copies * capture * values["lab.genomes_per_ng"]))
+    ln = brentq(lambda x: float(chance_to_see(1.0, np.exp(x), **unit)) - power, start - 1, start + 5)
+    return np.exp(ln) / share
 
 
 def chance_to_see(share, ng, fragments: int = 1, copies: float = 1.0, capture: float | None = None):
-    """Return the chance of at least so many fragments of a clone; the inverse of `dna_to_see`."""
-    from scipy.special import gammainc
+    """Return the chance of at least so many fragments of a clone.
+
+    Cells of the clone are Poisson, with the scatter of its output from visit to visit
+    (``selection.visit_ln_sd``); each insertion is captured by chance; fragments of one length are
+    one, of ``lab.fragment_lengths``, so that their number is binomial.
+
+    Parameters
+    ----------
+    share, ng : array_like of float
+    fragments, copies, capture
+        As of `dna_to_see`.
+    """
+    from scipy.special import bdtrc
 
     values = _values()
     capture = values["lab.capture_efficiency"] if capture is None else capture
     mean = np.asarray(ng, float) * values["lab.genomes_per_ng"] * np.asarray(share, float) * copies * capture
-    return gammainc(fragments, mean)
+    nodes, weights = np.polynomial.hermite_e.hermegauss(15)
+    lengths = round(values["lab.fragment_lengths"])
+    hit = -np.expm1(-mean[..., None] * np.exp(values["selection.visit_ln_sd"] * nodes) / lengths)
+    return bdtrc(fragments - 1, lengths, hit) @ (weights / weights.sum())
+
+
+def samples_to_see(share, ng: float, power: float = 0.9, spread: float | None = None, **how) -> np.ndarray:
+    """Return how many samples show a clone in one of them, when their DNA varies.
+
+    Parameters
+    ----------
+    share : array_like of float
+    ng : float
+        Median DNA of a sample.
+    power : float
+    spread : float, optional
+        Of ln DNA between samples; None: ``lab.dna_ln_sd``.
+    **how
+        As of `chance_to_see`.
+
+    Returns
+    -------
+    array of float
+        Infinite above a thousand.
+    """
+    missed = 1 - usual_chance(share, ng, spread, **how)
+    with np.errstate(divide="ignore"):
+        needed = np.ceil(np.log1p(-power) / np.log(missed) - 1e-9)
+    return np.where(needed > MOST_SAMPLES, np.inf, np.maximum(needed, 1))
+
+
+def usual_chance(share, ng: float, spread: float | None = None, **how) -> np.ndarray:
+    """Return the chance that a sample shows a clone, averaged over the spread of DNA between samples."""
+    nodes, weights = np.polynomial.hermite_e.hermegauss(31)
+    spread = _values()["lab.dna_ln_sd"] if spread is None else spread
+    given = ng * np.exp(spread * nodes)
+    return chance_to_see(np.asarray(share, float)[..., None], given, **how) @ (weights / weights.sum())
 
 
 def lineages_to_see(
@@ -89,8 +143,8 @@ def lineages_to_see(
     Returns
     -------
     pandas.DataFrame
-        ``lineage, ng_needed`` in all; ``ng_usual`` of one sample; ``samples_needed`` of it; ``chance``
-        with `samples` of them, averaged over their spread.
+        ``lineage, ng_needed`` in all; ``ng_usual`` of one sample; ``samples_needed``, of which one shows
+        the clone; ``chance`` with `samples` pooled, averaged over their spread.
     """
     import pandas as pd
 
@@ -106,7 +160,8 @@ def lineages_to_see(
         needed = float(dna_to_see(share * fraction, power, fragments))
         given = (usual * np.exp(spread * nodes)).sum(axis=1)
         chance = float(chance_to_see(share * fraction, given, fragments).mean())
-        rows.append((lineage, needed, usual, int(np.ceil(needed / usual)), chance))
+        number = float(samples_to_see(share * fraction, usual, power, spread, fragments=fragments))
+        rows.append((lineage, needed, usual, number, chance))
     columns = ["lineage", "ng_needed", "ng_usual", "samples_needed", "chance"]
     return pd.DataFrame(rows, columns=columns)
 
@@ -120,14 +175,15 @@ def power_of_fold_change(
     estimator: str = "Chao2",
     spread: Spread | None = None,
     level: float = LEVEL,
-    draws: int = 60,
+    draws: int = 250,
+    pairs: int = 60,
     seed: int = 0,
 ):
     """Return the chance to tell two numbers of clones apart, by samples and DNA.
 
-    Two patients, or one before and after, are followed alike; each gets the bias-corrected number of
-    `corrected_population`, whose error is found by simulation; their logarithms are compared.  The spread
-    of output is the same in both and known up to its error, which therefore cancels.
+    Two patients, or one before and after, are followed alike, a year between samples.  Pairs of them
+    are simulated, of marrows drawn from what is thought possible and alike but for the number; each
+    gets the number of `corrected_population`, and the logarithms are compared by their intervals.
 
     Parameters
     ----------
@@ -138,53 +194,80 @@ def power_of_fold_change(
     ng : sequence of float
         DNA of a sample.
     occasions : sequence of int
-        Samples, at months far enough apart to be drawn afresh.
+        Samples.
     corrected : float
         Corrected fraction of the cells.
     estimator : str
         One of `corrected_population.MODELS`.
     spread : Spread, optional
-        None: the catalogue's.
+        As of `corrected_population`.
     level : float
         1 - the size of the two-sided test.
-    draws, seed : int
+    draws, pairs : int
+        Studies behind the correction, and pairs of studies.
+    seed : int
 
     Returns
     -------
     pandas.DataFrame
-        ``ng, occasions, fragments, ln_error, power``; the error is of one ln number, the mean of both.
+        ``ng, occasions, fragments, ln_error, power, power_low, power_high``; the error is of one ln
+        number, on average, the interval that of the simulation.
     """
     import pandas as pd
-    from scipy.special import ndtr, ndtri
+
+    from hsc_pipeline.tracking.operating import wilson
 
     if fold <= 1:
         raise UserError(f"fold: {fold:g}; allowed: above 1")
-    values, spread = _values(), spread or catalogue_spread()
-    z, rows = ndtri((1 + level) / 2), []
+    values, rows = _values(), []
+    per_ng = values["lab.genomes_per_ng"] * corrected * values["lab.capture_efficiency"]
     for amount in ng:
-        fragments = amount * values["lab.genomes_per_ng"] * corrected * values["lab.capture_efficiency"]
         for times in occasions:
-            errors = [
-                _ln_error(n, fragments, times, estimator, spread, draws, seed)
-                for n in (clones, clones * fold)
-            ]
-            shift = np.log(fold) / np.hypot(*errors)
-            power = float(ndtr(shift - z) + ndtr(-shift - z))
-            rows.append((amount, times, fragments, float(np.hypot(*errors) / np.sqrt(2)), power))
-    return pd.DataFrame(rows, columns=["ng", "occasions", "fragments", "ln_error", "power"])
+            rng = np.random.default_rng([seed, times])
+            design = Design(12.0 * np.arange(times), np.full(times, max(amount * per_ng, 1.0)), True)
+            told, errors = _pairs(
+                rng, design, (clones, clones * fold), estimator, spread, level, draws, pairs
+            )
+            power = float(np.mean(told)) if len(told) else np.nan
+            ends = wilson(int(np.sum(told)), len(told))
+            rows.append((amount, times, amount * per_ng, float(np.mean(errors)), power, *ends))
+    columns = ["ng", "occasions", "fragments", "ln_error", "power", "power_low", "power_high"]
+    return pd.DataFrame(rows, columns=columns)
 
 
-def _ln_error(clones, fragments, times, estimator, spread: Spread, draws: int, seed: int) -> float:
-    """Return the standard error of the ln corrected number of a study."""
-    output = np.exp(spread.sigma * np.linspace(-6, 6, 121))
-    law = np.exp(-(np.linspace(-6, 6, 121) ** 2) / 2)
-    rate = fragments / (clones * np.exp(spread.sigma**2 / 2))
-    seen = clones * float((-np.expm1(-rate * output)) @ law / law.sum())
-    study = Study(np.full(times, seen))
-    simulated = study.simulate(
-        np.random.default_rng(seed), clones, Spread(spread.sigma, 0.0), draws, (estimator,)
-    )
-    return float(study.errors(estimator, clones, spread.sigma, simulated, 0).std(ddof=1))
+def reference_between(rng, design: Design, ends, estimator: str, spread: Spread | None, draws: int):
+    """Return simulated studies of a planned design, of numbers of clones about those given."""
+    prior = Prior.of(replace(design, seen=1), spread)
+    low, high = prior.low.copy(), prior.high.copy()
+    low[0], high[0] = np.log(max(ends[0] / AROUND, 2.0)), np.log(ends[1] * AROUND)
+    return Reference.simulate(rng, design, replace(prior, low=low, high=high), draws, (estimator,))
+
+
+def _pairs(rng, design, ends, estimator, spread, level, draws: int, pairs: int):
+    """Return whether each pair is told apart, and the errors of ln numbers."""
+    from scipy.special import ndtri
+
+    reference = reference_between(rng, design, ends, estimator, spread, draws)
+    told, errors = [], []
+    for _ in range(pairs):
+        marrow = reference.prior.draw(rng, design.copies)[1]
+        found = [_ln_number(rng, reference, replace(marrow, clones=round(n)), level) for n in ends]
+        sizes = [error for _, error in found]
+        gap = (found[1][0] - found[0][0]) / np.hypot(*sizes)
+        told.append(bool(abs(gap) > ndtri((1 + level) / 2)))  # never of what has no number
+        errors += [error for error in sizes if np.isfinite(error)]
+    return told, errors
+
+
+def _ln_number(rng, reference: Reference, marrow: Marrow, level: float) -> tuple[float, float]:
+    """Return the ln corrected number of a simulated study, and its standard error; NaN if there is none."""
+    from scipy.special import ndtri
+
+    study = reference.design.draw(rng, marrow)
+    if study is None:
+        return np.nan, np.nan
+    row = reference.correct(study[0], level).iloc[0]
+    return np.log(row["clones"]), np.log(row["high"] / row["low"]) / (2 * ndtri((1 + level) / 2))
 
 
 def month_of_share(share: float, advantage: float, first: float) -> float:

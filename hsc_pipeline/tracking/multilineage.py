@@ -14,7 +14,8 @@ from hsc_pipeline.errors import UserError
 from hsc_pipeline.tracking.indices import LEVEL
 
 MOST_LINEAGES = 6
-NODES = np.linspace(-12.0, 6.0, 73)  # ln of a clone's size against the median one
+LEAST, STEP = -12.0, 0.25  # ln fragments of a clone to a lineage of mean depth; the grid ends with the data
+MOST_EVEN = 20.0  # shares of a narrower law than this would fall between the nodes of the grid
 STEPS = 400
 
 
@@ -31,7 +32,8 @@ class Multilineage:
     patterns : dict of tuple of bool to float
         Share of all clones, seen or not, that serve just these lineages.
     evenness : float
-        Shape of the gamma law of a clone's output to the lineages that it serves; infinite: equal.
+        Shape of the gamma law of a clone's output to the lineages that it serves; at 20 they are equal
+        to a fifth.
     """
 
     naive: float
@@ -43,7 +45,11 @@ class Multilineage:
 
 
 def multilineage(
-    counts, leak=None, least: int = 2, evenness: tuple[float, ...] = (0.5, 1.0, 2.0, 5.0, np.inf), level=LEVEL
+    counts,
+    leak=None,
+    least: int = 2,
+    evenness: tuple[float, ...] = (0.5, 1.0, 2.0, 5.0, MOST_EVEN),
+    level=LEVEL,
 ) -> Multilineage:
     """Estimate how many of the clones seen serve several lineages.
 
@@ -62,7 +68,7 @@ def multilineage(
     least : int
         Lineages that make a clone multilineage.
     evenness : tuple of float
-        Shapes to choose from, by likelihood.
+        Shapes to choose from, by likelihood; to 20.
     level : float
 
     Raises
@@ -71,6 +77,8 @@ def multilineage(
         If there are fewer than two lineages or more than six, or a lineage without a clone.
     """
     counts = _checked(counts)
+    if not evenness or min(evenness) <= 0 or max(evenness) > MOST_EVEN:
+        raise UserError(f"evenness: shapes of a gamma law; allowed: above 0, to {MOST_EVEN:g}")
     rows, weight = np.unique(counts, axis=0, return_counts=True)
     stray = _stray(rows, counts.sum(axis=0), leak)
     patterns = np.array(list(itertools.product([False, True], repeat=counts.shape[1]))[1:])
@@ -140,10 +148,14 @@ class _Fit:
 
     def __init__(self, rows, weight, totals, stray, patterns, shape: float):
         self.weight, self.shape = weight, shape
-        self.likely = _likelihoods(rows, totals, stray, patterns, shape)
-        self.nothing = _likelihoods(
-            np.zeros((1, rows.shape[1]), np.int64), totals, np.zeros((1, rows.shape[1])), patterns, shape
-        )
+        largest = np.log((rows / (totals / totals.mean())).max() + 1)
+        self.nodes = np.arange(LEAST, largest + 3, STEP)  # beyond it by what output varies
+        ln = _log_likelihoods(rows, totals, stray, patterns, shape, self.nodes)
+        # Each row to its own scale: fragments by the thousand have chances that no float holds.
+        self.scale = ln.max(axis=(1, 2))
+        self.likely = np.exp(ln - self.scale[:, None, None])
+        none = np.zeros((1, rows.shape[1]), np.int64)
+        self.nothing = np.exp(_log_likelihoods(none, totals, 0.0 * none, patterns, shape, self.nodes))
         self.chance = np.full(len(patterns), 1 / len(patterns))
         self.mean, self.spread = 0.0, 1.2
         for step in range(STEPS):
@@ -154,7 +166,7 @@ class _Fit:
 
     def _improve(self) -> float:
         """One step of EM, the clones never seen filled in; return the largest change."""
-        prior = self.chance[:, None] * _sizes(self.mean, self.spread)
+        prior = self.chance[:, None] * _sizes(self.nodes, self.mean, self.spread)
         each = self.likely * prior
         seen = each.sum(axis=(1, 2))
         none = (self.nothing[0] * prior).sum()
@@ -163,8 +175,8 @@ class _Fit:
         total = expected.sum()
         chance = expected.sum(axis=1) / total
         at = expected.sum(axis=0) / total
-        mean = at @ NODES
-        spread = np.sqrt(at @ (NODES - mean) ** 2)
+        mean = at @ self.nodes
+        spread = np.sqrt(at @ (self.nodes - mean) ** 2)
         change = max(np.abs(chance - self.chance).max(), abs(mean - self.mean), abs(spread - self.spread))
         self.chance, self.mean, self.spread = chance, mean, max(spread, 0.1)
         return change
@@ -174,12 +186,12 @@ class _Fit:
 
     def _prior(self, theta: np.ndarray) -> np.ndarray:
         chance = np.exp(theta[:-2] - theta[:-2].max())
-        return (chance / chance.sum())[:, None] * _sizes(theta[-2], np.exp(theta[-1]))
+        return (chance / chance.sum())[:, None] * _sizes(self.nodes, theta[-2], np.exp(theta[-1]))
 
     def _log_seen(self, theta: np.ndarray) -> np.ndarray:
         prior = self._prior(theta)
         none = (self.nothing[0] * prior).sum()
-        return np.log(np.einsum("ipq,pq->i", self.likely, prior)) - np.log1p(-none)
+        return self.scale + np.log(np.einsum("ipq,pq->i", self.likely, prior)) - np.log1p(-none)
 
     def _posterior(self, theta: np.ndarray, several: np.ndarray) -> np.ndarray:
         each = np.einsum("ipq,pq->ip", self.likely, self._prior(theta))
@@ -206,25 +218,27 @@ class _Fit:
         return float(self.weight @ posterior / n), float(np.sqrt(variance))
 
 
-def _sizes(mean: float, spread: float) -> np.ndarray:
-    weight = np.exp(-0.5 * ((NODES - mean) / spread) ** 2)
+def _sizes(nodes: np.ndarray, mean: float, spread: float) -> np.ndarray:
+    ln = -0.5 * ((nodes - mean) / spread) ** 2
+    # No node without weight: the likelihood of a clone may be all in one that is far from the others.
+    weight = np.maximum(np.exp(ln - ln.max()), 1e-250)
     return weight / weight.sum()
 
 
-def _likelihoods(rows, totals, stray, patterns, shape) -> np.ndarray:
-    """Return P(counts | pattern, size), shape (rows, patterns, nodes)."""
+def _log_likelihoods(rows, totals, stray, patterns, shape, nodes) -> np.ndarray:
+    """Return ln P(counts | pattern, size), shape (rows, patterns, nodes)."""
     scale = totals / totals.mean()
     active, silent = [], []
     for lineage in range(rows.shape[1]):
-        x, mean = rows[:, lineage, None], np.exp(NODES) * scale[lineage] + stray[:, lineage, None]
+        x, mean = rows[:, lineage, None], np.exp(nodes) * scale[lineage] + stray[:, lineage, None]
         active.append(_law(x, mean, shape))
         silent.append(_law(x, np.maximum(stray[:, lineage, None], 1e-12), np.inf))
-    out = np.zeros((len(rows), len(patterns), len(NODES)))
+    out = np.zeros((len(rows), len(patterns), len(nodes)))
     for lineage in range(rows.shape[1]):
         out += np.where(
             patterns[None, :, lineage, None], active[lineage][:, None, :], silent[lineage][:, None, :]
         )
-    return np.exp(out)
+    return out
 
 
 def _law(x: np.ndarray, mean: np.ndarray, shape: float) -> np.ndarray:

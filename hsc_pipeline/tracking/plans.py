@@ -69,15 +69,19 @@ def see_clone(run: Run):
     """Yield the DNA that shows a clone of given share, and the chance that a usual sample does."""
     import pandas as pd
 
-    from hsc_pipeline.tracking.design import dna_to_see, month_of_share
+    from hsc_pipeline.catalogue import branch_values
+    from hsc_pipeline.tracking.design import dna_to_see, month_of_share, samples_to_see, usual_chance
 
     if not run.whole_counts:
         return
     wanted = run.settings["stem_cells"]
+    per_ng = branch_values("tracking")["lab.genomes_per_ng"].value
     for lineage, usual in usual_samples(run).items():
         share = np.array(SHARES)
         ng = dna_to_see(share * usual.corrected, POWER, capture=usual.capture)
-        seen = -np.expm1(-share * usual.fragments / wanted["copies_per_cell"])
+        # Genomes that would give the fragments at one copy per corrected cell, all captured.
+        worth = usual.fragments / wanted["copies_per_cell"] / per_ng
+        seen = usual_chance(share, worth, capture=1.0)
         months = {
             name: [month_of_share(s, advantage, 1 / wanted["marked"]) for s in SHARES]
             for name, advantage in ADVANTAGES.items()
@@ -93,7 +97,9 @@ def see_clone(run: Run):
                 "corrected": usual.corrected,
                 "capture": usual.capture,
                 "ng_needed": ng,
-                "samples_needed": np.ceil(ng / usual.ng),
+                "samples_needed": samples_to_see(
+                    share * usual.corrected, usual.ng, POWER, capture=usual.capture
+                ),
                 **months,
             }
         )

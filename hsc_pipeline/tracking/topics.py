@@ -18,7 +18,7 @@ from hsc_pipeline.tracking.relations import (
     seen,
     sharing,
 )
-from hsc_pipeline.tracking.run import MOST_CLONES, OWNER, Run, deep_enough
+from hsc_pipeline.tracking.run import LINEAGES, MOST_CLONES, OWNER, Run, deep_enough
 from hsc_pipeline.tracking.series import whole
 
 logger = logging.getLogger("hsc_pipeline")
@@ -130,12 +130,38 @@ def stem_cells(run: Run):
         counts = whole(counts) if run.whole_counts else counts > 0
         table = population_size(counts > 0)
         try:
-            fixed = corrected_population(counts, copies_per_cell=copies, seed=run.settings["seed"])
+            fixed = corrected_population(
+                counts,
+                copies_per_cell=copies,
+                seed=run.settings["seed"],
+                months=one.months[one.counts.any(axis=0)],
+                foreign=_foreign(run, one)[one.counts.any(axis=0)],
+            )
             kept = ["estimator", "factor", "clones", "low", "high", "cells", "cells_low", "cells_high"]
+            kept += ["lost", "note"]
             table = table.merge(fixed[kept], on="estimator", how="left")
         except UserError as error:
             logger.info("%s: %s", one.subject, error)
         yield table.assign(**one.owner, copies=copies, occasions=counts.shape[1], seen=len(counts))
+
+
+def _foreign(run: Run, one) -> np.ndarray:
+    """Return the share of the fragments of each sample that cells of other sorts are expected to bring in.
+
+    Impurity of the sort times VCN of lymphocytes against its own: where few stem cells are corrected
+    and most lymphocytes are, a pure sort may still be half foreign by fragments.  0 without VCN.
+    """
+    from hsc_pipeline.catalogue import branch_values
+
+    values = branch_values("tracking")
+    purity = values.get(f"sort.purity.{one.lineage.lower()}", values["sort.purity.myeloid"]).value
+    samples = run.observations.samples.to_pandas()
+    samples = samples[(samples["subject"] == one.subject) & (samples["tissue"] == one.tissue)]
+    own = samples[samples["lineage"] == one.lineage].groupby("month")["vcn"].mean()
+    others = samples[samples["lineage"].isin(set(LINEAGES) - {one.lineage})].groupby("month")["vcn"].mean()
+    ratio = (others / own).reindex(one.months).replace(np.inf, np.nan)
+    stray = (1 - purity) * (ratio if ratio.isna().all() else ratio.fillna(ratio.median())).fillna(0)
+    return (stray / (purity + stray)).to_numpy(float)
 
 
 def phylogeny(run: Run):
@@ -207,7 +233,7 @@ COLUMNS: Mapping[str, str] = {
     "multilineage": "subject lineages clones naive pure_estimate pure_low pure_high estimate low high",
     "bias": "subject clone lineage count log2_ratio low high p p_adjusted",
     "stem_cells": "owner occasions seen estimator estimate standard_error factor clones low high "
-    "copies cells cells_low cells_high",
+    "copies cells cells_low cells_high lost note",
     "phylogeny": "subject month sample colonies coalescences founders_low founders_median founders_high",
     "clinical": "subject month measure lineage value unit below_limit",
     "alarms": "owner rule month clone share",
@@ -220,7 +246,7 @@ COLUMNS: Mapping[str, str] = {
     "listed_genes": "subject gene class sites clone lineage month share",
     "see_clone": "lineage share fragments chance stated ng corrected capture ng_needed samples_needed "
     "month_at_0.5 month_at_1",
-    "see_change": "fold clones times_dna fragments occasions ln_error power",
+    "see_change": "fold clones times_dna fragments occasions ln_error power power_low power_high",
 }
 
 
