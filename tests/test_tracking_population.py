@@ -334,7 +334,7 @@ def test_so_many_usual_samples_show_a_clone_when_their_dna_varies():
 
 
 def test_the_power_for_a_twofold_change_is_that_of_studies_simulated_apart():
-    """120 pairs by the steps of a laboratory; the powers agree within their errors, fails if 25 % apart."""
+    """120 pairs with another reference; the powers agree within their errors, fails if 0.4 apart."""
     from hsc_pipeline.tracking.design import reference_between
 
     design = Design(MONTHS, np.full(3, 150.0), True)
