@@ -30,7 +30,6 @@ PROFILES = (
     "https://w3id.org/ro/wfrun/workflow/0.5",
     "https://w3id.org/workflowhub/workflow-ro-crate/1.0",
 )
-CONTEXT = "https://w3id.org/ro/terms/workflow-run/context"
 MEDIA = {
     ".parquet": "application/vnd.apache.parquet",
     ".csv": "text/csv",
@@ -42,18 +41,24 @@ MEDIA = {
 SOURCES = (".py", ".yaml", ".csv", ".html", ".css", ".js", ".smk", "Snakefile")
 # What a scheduler tells its jobs.
 EXECUTORS = {"SLURM_JOB_ID": "slurm", "LSB_JOBID": "lsf", "PBS_JOBID": "pbs", "JOB_ID": "grid engine"}
-RUN, WORKFLOW = "#run", f"urn:hsc_pipeline:{__version__}:workflow/Snakefile"
+RUN, CODE, WORKFLOW = "#run", "#code", "workflow/Snakefile"
 
 
-def write_given(folder: str | Path, content: Mapping) -> Path:
-    """Write the study file as it was given, for another run from the folder alone."""
+def write_given(folder: str | Path, content: Mapping, snakefile: str | Path) -> list[Path]:
+    """Write the study file as it was given, and the workflow's first file; return where.
+
+    The profile of the crate wants its workflow beside it.
+    """
     import yaml
 
-    path = Path(folder) / GIVEN
-    with replacing(path) as aside:
-        text = yaml.safe_dump(dict(content), sort_keys=False, allow_unicode=True)
-        aside.write_text(text, encoding="utf-8")
-    return path
+    texts = {
+        GIVEN: yaml.safe_dump(dict(content), sort_keys=False, allow_unicode=True),
+        WORKFLOW: Path(snakefile).read_text(encoding="utf-8"),
+    }
+    for name, text in texts.items():
+        with replacing(Path(folder) / name) as aside:
+            aside.write_text(text, encoding="utf-8", newline="\n")
+    return [Path(folder) / name for name in texts]
 
 
 def write_crate(folder: str | Path) -> None:
@@ -77,12 +82,12 @@ def _crate(folder: Path, content: Mapping):
     manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     begun, ended = _begun(folder), datetime.now(UTC)
     crate = ROCrate(version="1.1")
-    crate.metadata.extra_contexts.append(CONTEXT)
-    results = [_file(crate, folder, name, entry) for name, entry in manifest["files"].items()]
+    named = {name: entry for name, entry in manifest["files"].items() if name != WORKFLOW}
+    results = [_file(crate, folder, name, entry) for name, entry in named.items()]
     results.append(_file(crate, folder, MANIFEST, _checked(folder / MANIFEST)))
     given = next(file for file in results if file.id == GIVEN)
     action = crate.add_action(
-        _workflow(crate),
+        _workflow(crate, folder),
         RUN,
         object=[given, *_inputs(crate, folder, content), _value(crate, "#seed", "seed", manifest["seed"])],
         result=[file for file in results if file is not given],
@@ -93,7 +98,7 @@ def _crate(folder: Path, content: Mapping):
             "actionStatus": {"@id": "http://schema.org/CompletedActionStatus"},
         },
     )
-    action["environment"] = [_value(crate, f"#{k}", k, value) for k, value in environment().items()]
+    action["additionalProperty"] = [_value(crate, f"#{k}", k, value) for k, value in environment().items()]
     _about(crate, manifest["study"], content, ended)
     return crate
 
@@ -184,40 +189,25 @@ def _said(field, what: str) -> str:
     return (field.metadata or {}).get(what.encode(), b"").decode()
 
 
-def _workflow(crate):
+def _workflow(crate, folder: Path):
     """Add the workflow: the code by version, state in git and checksum, and the locked libraries."""
     from importlib.metadata import version
 
-    from rocrate.model.computationalworkflow import ComputationalWorkflow
-
-    language = _entity(
-        crate,
-        "https://w3id.org/workflowhub/workflow-ro-crate#snakemake",
-        "ComputerLanguage",
-        name="Snakemake",
-        version=version("snakemake"),
-        identifier="https://snakemake.readthedocs.io",
-        url="https://snakemake.readthedocs.io",
+    workflow = crate.add_workflow(
+        folder / WORKFLOW, WORKFLOW, main=True, lang="snakemake", lang_version=version("snakemake")
     )
+    workflow["name"], workflow["version"] = "hsc_pipeline", __version__
+    workflow["sha256"] = _checked(folder / WORKFLOW)["sha256"]
     state = code()
-    workflow = ComputationalWorkflow(
-        crate,
-        WORKFLOW,
-        properties={
-            "@type": ["File", "SoftwareSourceCode", "ComputationalWorkflow"],
-            "name": "hsc_pipeline",
-            "version": __version__,
-            "sha256": state["sha256"],
-            "description": f"Git: {state['git']}. The checksum is of all sources together.",
-        },
+    package = _entity(
+        crate, CODE, "SoftwareApplication", name="hsc_pipeline", version=__version__, sha256=state["sha256"]
     )
-    crate.add(workflow)
-    workflow["programmingLanguage"] = language
-    crate.root_dataset["mainEntity"] = workflow
-    lock = PACKAGE.parent / LOCK
+    package["description"] = f"Git: {state['git']}. The checksum is of all sources together."
+    needs, lock = [package], PACKAGE.parent / LOCK
     if lock.is_file():
         properties = {"name": LOCK, "encodingFormat": "text/plain", "sha256": _checked(lock)["sha256"]}
-        workflow["softwareRequirements"] = _entity(crate, f"#{LOCK}", "CreativeWork", **properties)
+        needs.append(_entity(crate, f"#{LOCK}", "CreativeWork", **properties))
+    workflow["softwareRequirements"] = needs
     return workflow
 
 

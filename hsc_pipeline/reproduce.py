@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path, PurePath
 
 from hsc_pipeline import __version__
-from hsc_pipeline.crate import GIVEN, PACKAGE, RUN, WORKFLOW, code, inputs_of, is_hashed, listed, read_crate
+from hsc_pipeline.crate import CODE, GIVEN, PACKAGE, RUN, code, inputs_of, is_hashed, listed, read_crate
 from hsc_pipeline.errors import UserError
 from hsc_pipeline.manifest import read_manifest, verify
 from hsc_pipeline.yaml_files import read_yaml
@@ -88,9 +88,9 @@ def _otherwise(entities: Mapping[str, dict], manifest: Mapping) -> list[str]:
         said.append(
             f"The run had hsc_pipeline {manifest['versions']['hsc_pipeline']}; here is {__version__}."
         )
-    workflow = next((e for i, e in entities.items() if i.startswith(WORKFLOW.rsplit(":", 2)[0])), {})
-    if workflow.get("sha256") != code()["sha256"]:
-        was = str(workflow.get("description", "")).removeprefix("Git: ").split(". ")[0]
+    stated = entities.get(CODE, {})
+    if stated.get("sha256") != code()["sha256"]:
+        was = str(stated.get("description", "")).removeprefix("Git: ").split(". ")[0]
         said.append(f"The code is not that of the run ({was}), so results may differ.")
     for name, had in manifest["versions"].items():
         if name != "hsc_pipeline" and (here := _version(name)) != had:

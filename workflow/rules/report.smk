@@ -69,9 +69,11 @@ rule manifest:
             arms_of(path)
             for path in [*rules.gather_immunity.output, *rules.score_ranges.output]
         ],
+        snakefile=workflow.source_path("../Snakefile"),
     output:
         manifest="results/{study}/manifest.json",
         given="results/{study}/given.yaml",
+        workflow="results/{study}/workflow/Snakefile",
         crate="results/{study}/ro-crate-metadata.json",
     log:
         "results/{study}/logs/manifest.log",

@@ -109,9 +109,11 @@ rule tracking_manifest:
         rules.read_tables.output,
         rules.tracking_report.input.topics,
         expand(rules.measure_topic.output.csv, topic=STUDY.topics, allow_missing=True),
+        snakefile=workflow.source_path("../Snakefile"),
     output:
         manifest="results/{study}/manifest.json",
         given="results/{study}/given.yaml",
+        workflow="results/{study}/workflow/Snakefile",
         crate="results/{study}/ro-crate-metadata.json",
     log:
         "results/{study}/logs/manifest.log",

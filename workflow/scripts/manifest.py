@@ -10,6 +10,7 @@ from hsc_pipeline.crate import write_crate, write_given
 from hsc_pipeline.manifest import write_manifest
 
 folder = Path(snakemake.output.manifest).parent
-given = write_given(folder, snakemake.params.given)
-write_manifest(folder, [*snakemake.input, given], snakemake.wildcards.study, snakemake.params.seed)
+given = write_given(folder, snakemake.params.given, snakemake.input.snakefile)
+files = [*(file for file in snakemake.input if file != snakemake.input.snakefile), *given]
+write_manifest(folder, files, snakemake.wildcards.study, snakemake.params.seed)
 write_crate(folder)
