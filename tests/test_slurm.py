@@ -52,7 +52,7 @@ def slurm(tmp_path_factory):
 def local(tmp_path_factory):
     """The small study of the faults, run on this machine without Slurm."""
     project = new_project(tmp_path_factory.mktemp("local") / "project", STUDY)
-    complete(project)
+    complete(project, *BATCHES)
     return project
 
 
