@@ -48,7 +48,7 @@ OUTCOMES = Table(
         ),
         "engrafted_clones": Column(pa.int64(), "clones", "corrected stem cells that took", 0),
         "graft_failure": Column(
-            pa.bool_(), "", "infused, and fewer corrected stem cells took than the catalogue's limit"
+            pa.bool_(), "", "infused, and fewer infused stem cells took, corrected or not, than the limit"
         ),
         "rescue_month": Column(
             pa.float64(), "months", "when the unmodified reserve was given; empty if never", 0, None, True
@@ -155,10 +155,11 @@ def summarise_arm(arm: str, tables: Mapping[str, pd.DataFrame], settings: Settin
         arm=arm,
         residual_host_fraction=at_start["residual_host_fraction"],
         engrafted_clones=at_start["live_clones"],
-        graft_failure=base["infused"] & (at_start["corrected"] < settings["benefit.graft_corrected_cells"]),
+        graft_failure=base["infused"]
+        & (at_start["corrected"] + at_start["uncorrected"] < settings["benefit.graft_cells"]),
         transformation_month=tables["transformations"].groupby("patient")["month"].min(),
         landmark_month=landmark,
-        benefit=base["infused"] & _benefits(counts, settings),
+        benefit=base["infused"] & _benefits(counts, tables["autoimmune_reset"], landmark, settings),
         driver_share=_share(at_landmark["driver_cells"], cells),
         stem_cell_chimerism=(at_landmark["corrected"] / cells.where(cells > 0)).fillna(0.0),
         live_clones=at_landmark["live_clones"],
@@ -178,11 +179,15 @@ def _share(part: pd.Series, whole: pd.Series) -> pd.Series:
     return (part / whole.where(whole > 0)).fillna(0.0).clip(upper=1.0)
 
 
-def _benefits(counts: pd.DataFrame, settings: Settings) -> pd.Series:
-    """Tell whose lineage that decides in this disease has enough corrected cells and enough function."""
+def _benefits(counts: pd.DataFrame, reset: pd.DataFrame, landmark: float, settings: Settings) -> pd.Series:
+    """Tell whose deciding lineage has enough corrected cells and function, with autoimmunity reset."""
+    at_landmark = reset[reset["month"] == landmark].set_index("patient")
+    gone = at_landmark["score"] >= 100 * settings["benefit.reset_share"]
     deciding = counts[counts["lineage"] == settings["benefit.lineage"]].set_index("patient")
-    return (deciding["corrected_fraction"] >= settings["benefit.corrected_fraction"]) & (
-        deciding["function"] >= settings["benefit.function"]
+    return (
+        (deciding["corrected_fraction"] >= settings["benefit.corrected_fraction"])
+        & (deciding["function"] >= settings["benefit.function"])
+        & gone
     )
 
 

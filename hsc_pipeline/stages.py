@@ -157,5 +157,7 @@ STAGES: dict[str, Reads] = {
         tables=("cell_norms", "igg_norms"),
         study=("visits_months",),
     ),
-    "outcomes": Reads(values=("benefit.", "alarm.", "vaccine.worthwhile_share"), study=("visits_months", "sampling")),
+    "outcomes": Reads(
+        values=("benefit.", "alarm.", "vaccine.worthwhile_share"), study=("visits_months", "sampling")
+    ),
 }

@@ -124,11 +124,12 @@ def test_corrected_t_cells_are_pooled_over_helpers_and_killers(arm, outcomes):
 
 
 @pytest.mark.parametrize("quantile", [0, 0.5, 1])
-def test_graft_failure_is_fewer_corrected_cells_taken_than_the_limit(arm, summarise, quantile):
+def test_graft_failure_is_fewer_cells_taken_than_the_limit(arm, summarise, quantile):
     """As they took, whatever became of them until the landmark."""
-    taken = at(arm["marrow"], 0)["corrected"]
+    start = at(arm["marrow"], 0)
+    taken = start["corrected"] + start["uncorrected"]
     limit = max(1, taken.quantile(quantile))
-    failed = summarise(arm, {"benefit.graft_corrected_cells": limit})["graft_failure"]
+    failed = summarise(arm, {"benefit.graft_cells": limit})["graft_failure"]
     assert (failed == (taken < limit)).all()
     assert failed.sum() == {0: 0, 0.5: PATIENTS // 2, 1: PATIENTS - 1}[quantile]
 
@@ -244,3 +245,14 @@ def test_infections_are_the_patients_own(arm, summarise):
     found = summarise(arm)["infections"]
     assert found.sum() == len(episodes[episodes["who"] == "patient"])
     assert all(found[patient] == n for patient, n in own.items())
+
+
+def test_benefit_may_ask_for_a_reset(arm, summarise):
+    """As in multiple sclerosis: some share of autoreactive memory must be gone."""
+    reset = at(arm["autoimmune_reset"], 24)["score"]
+    middle = reset.median() / 100
+    lenient = {"benefit.corrected_fraction": 0, "benefit.function": 0}
+    found = summarise(arm, {**lenient, "benefit.reset_share": middle})["benefit"]
+    infused = arm["products"].set_index("patient")["infused"]
+    assert (found == (infused & (reset >= 100 * middle))).all()
+    assert found.sum() < summarise(arm, lenient)["benefit"].sum()

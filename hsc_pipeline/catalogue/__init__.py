@@ -184,7 +184,7 @@ def layered_values(disease: str, product: str) -> dict[str, dict[str, Value]]:
 
 
 def general_files() -> list[Path]:
-    """Return the files whose values hold for every disease and product, single pathogens and vaccines last."""
+    """Return the files of values for every disease and product; single pathogens and vaccines last."""
     folders = ("*.yaml", "pathogens/*.yaml", "vaccines/*.yaml")
     return [path for pattern in folders for path in sorted(FOLDER.glob(pattern))]
 

@@ -53,7 +53,7 @@ MEASURES = {
         ),
         _share("t_protected", "T-cell protection", "functional CD3+ cells within the interval for age"),
         _share("platelets_safe", "platelets above the bleeding threshold"),
-        _share("graft_failure", "graft failure", "fewer corrected stem cells took than the limit"),
+        _share("graft_failure", "graft failure", "fewer infused stem cells took than the limit"),
         Measure("transformation_month", "malignant transformation", "month", meaning="of those who had one"),
         Measure("driver_share", "stem cells with a driver", "%", 100),
         _share("dominance_alarm", "clonal dominance alarm", "one site too large in a neutrophil sample"),

@@ -52,10 +52,14 @@ def _threshold(results: Results) -> str:
     """Say from what a patient benefits in this disease."""
     values = results.values(results.arms[0])
     cells = measures.SHORT[values["benefit.lineage"]]
-    return (
-        f"Benefit: infused, with at least {number(100 * values['benefit.corrected_fraction'])} % of "
-        f"{cells} corrected and {number(values['benefit.function'])} of the normal function in all of them"
-    )
+    asked = []
+    if values["benefit.corrected_fraction"] > 0:
+        asked.append(f"at least {number(100 * values['benefit.corrected_fraction'])} % of {cells} corrected")
+    if values["benefit.function"] > 0:
+        asked.append(f"{number(values['benefit.function'])} of the normal function in all {cells}")
+    if values["benefit.reset_share"] > 0:
+        asked.append(f"{number(100 * values['benefit.reset_share'])} % of autoreactive memory gone")
+    return f"Benefit: infused, with {listed(asked)}" if asked else "Benefit: infused"
 
 
 def outcomes(results: Results) -> Section:
