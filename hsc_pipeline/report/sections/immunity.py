@@ -375,8 +375,8 @@ def _survival_table(results: Results) -> TextTable:
     caption = (
         f"Survival of the challenge, %, and day of clearance at month {number(month)}: medians of "
         f"{_cohort(results)}. Survival follows the area under the load against the healthy twin's; it "
-        "ranks arms and is no prognosis. Of HIV: who keeps CD4+ cells for a year without drugs, and how much of its "
-        "growth cells without the receptor block; at 100 % it cannot grow."
+        "ranks arms and is no prognosis. Of HIV: who keeps CD4+ cells for a year without drugs, and how much "
+        "of its growth cells without the receptor block; at 100 % it cannot grow."
     )
     return TextTable(caption, ["", *results.arms, *TWINS.values()], rows)
 
