@@ -55,7 +55,10 @@ use rule gather as gather_immunity with:
     input:
         **{name: batches_of(IN_BATCHES + name + ".parquet") for name in IMMUNITY},
     output:
-        **{name: f"results/{{study}}/immunity/{{arm}}/{name}.parquet" for name in IMMUNITY},
+        **{
+            name: f"results/{{study}}/immunity/{{arm}}/{name}.parquet"
+            for name in IMMUNITY
+        },
     log:
         "results/{study}/logs/immunity/{arm}/gather.log",
     benchmark:

@@ -3,6 +3,11 @@
 
 rule report:
     input:
+        **{
+            name: arms_of(f"results/{{study}}/immunity/{{arm}}/{name}.parquet")
+            for name in [*IMMUNITY, "score_ranges"]
+            if name != "clone_clonotypes"
+        },
         study="results/{study}/study.yaml",
         outcomes="results/{study}/outcomes.parquet",
         performance="results/{study}/models/performance.csv",
@@ -21,11 +26,6 @@ rule report:
         integration_sites=arms_of(
             "results/{study}/blood/{arm}/integration_sites.parquet"
         ),
-        **{
-            name: arms_of(f"results/{{study}}/immunity/{{arm}}/{name}.parquet")
-            for name in [*IMMUNITY, "score_ranges"]
-            if name != "clone_clonotypes"
-        },
         # The hash of the code sees Python alone.
         page=[
             workflow.source_path(f"../../hsc_pipeline/report/{part}")
