@@ -66,6 +66,14 @@ def regular_size(path: str | Path) -> int:
     return found.st_size
 
 
+def exists(path: str | Path) -> bool:
+    """Whether there is a file or folder; a path too long for the system names nothing."""
+    try:
+        return Path(path).exists()
+    except (OSError, ValueError):
+        return False
+
+
 def bounded_lines(text: TextIO) -> Iterator[str]:
     """Yield lines, and fail on one that does not end."""
     while line := text.readline(MOST_LINE):

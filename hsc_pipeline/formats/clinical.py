@@ -159,6 +159,6 @@ def read_colonies(path: str | Path, *, time_unit: str | None = None) -> pa.Table
 
 def _whole(text: str, where: Spot) -> int:
     value = number(text, where)
-    if value is None or value != round(value):
+    if value is None or value != round(value) or abs(value) >= 2**53:
         raise UserError(f"{where}: {text!r} is not a whole number")
     return int(value)

@@ -12,9 +12,9 @@ import numpy as np
 
 from hsc_pipeline.catalogue import tables
 from hsc_pipeline.errors import UserError
-from hsc_pipeline.limits import bounded_lines
+from hsc_pipeline.limits import bounded_lines, exists
 from hsc_pipeline.product.crispresso import read_alleles
-from hsc_pipeline.product.rows import EMPTY, Rows, open_text, read_rows
+from hsc_pipeline.product.rows import EMPTY, Rows, limited, open_text, read_rows
 from hsc_pipeline.product.vector import MOST_COPIES
 
 MOST_SITES = 50_000  # they travel with every job of the arm
@@ -57,8 +57,8 @@ def read_release(files: Mapping[str, str], modification: str) -> dict:
     for kind, path in files.items():
         if kind not in fits.get(modification, EDIT_DATA):
             raise UserError(f"product_data.{kind}: a {modification} product has no {kind} to measure")
-        if not Path(path).is_file():
-            raise UserError(f"product_data.{kind}: {path}: there is no such file")
+        if not (exists(path) and Path(path).is_file()):
+            raise UserError(f"product_data.{kind}: {path[:200]}: there is no such file")
         if kind == "colonies":
             found["copies"] = read_colonies(path)
         elif kind == "alleles":
@@ -185,8 +185,8 @@ def read_gene_table(path: str, chromosomes: Mapping[str, int]) -> list[list]:
     where = f"gene_table: {path}"
     try:
         with ExitStack() as opened:
-            rows = list(csv.DictReader(bounded_lines(open_text(path, opened))))
-    except (OSError, EOFError, UnicodeDecodeError, csv.Error, zlib.error, zipfile.BadZipFile) as error:
+            rows = list(limited(csv.DictReader(bounded_lines(open_text(path, opened)))))
+    except (OSError, EOFError, ValueError, csv.Error, zlib.error, zipfile.BadZipFile) as error:
         raise UserError(f"{where}: cannot be read: {error}") from None
     if not rows or list(rows[0]) != names:
         raise UserError(f"{where}: its columns must be {', '.join(names)}, with a row or more")

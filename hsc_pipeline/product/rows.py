@@ -4,7 +4,7 @@ import csv
 import io
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,8 @@ from hsc_pipeline.errors import UserError
 from hsc_pipeline.limits import TooLarge, Unpacked, bounded_lines, regular_size, unpacked_gz
 
 EMPTY = ("", "NA", "NaN", "nan")
-MOST_BYTES = 1 << 27  # unpacked; release data of a product are small
+MOST_BYTES = 1 << 27  # unpacked; a table of alleles takes a tenth of it
+MOST_ROWS = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,7 @@ def read_rows(path: str, where: str) -> Rows:
             separator = "\t" if "\t" in head else ","
             columns = [name.strip() for name in next(csv.reader([head], delimiter=separator), [])]
             reader = csv.reader(text, delimiter=separator)
-            read = [(reader.line_num + 1, [cell.strip() for cell in row]) for row in reader if row]
+            read = [(reader.line_num + 1, [cell.strip() for cell in row]) for row in limited(reader) if row]
     except (OSError, EOFError, UnicodeDecodeError, csv.Error, zlib.error, zipfile.BadZipFile) as error:
         raise UserError(f"{where}: cannot be read: {error}") from None
     if len(set(columns)) < len(columns):
@@ -142,6 +143,14 @@ def read_rows(path: str, where: str) -> Rows:
         raise UserError(f"{where}: has no row; a head and a row or more are needed")
     lines, cells = zip(*read, strict=True)
     return Rows(where, columns, list(lines), list(cells))
+
+
+def limited(rows: Iterable) -> Iterator:
+    """Yield rows, and fail beyond `MOST_ROWS`."""
+    for number, row in enumerate(rows):
+        if number == MOST_ROWS:
+            raise TooLarge(f"more than {MOST_ROWS:,} rows, the limit")
+        yield row
 
 
 def open_text(path: str, opened: ExitStack) -> TextIO:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BaseModel, Field, ValidationError
 
 from hsc_pipeline.errors import UserError, suggest
+from hsc_pipeline.limits import exists
 from hsc_pipeline.study import Name, Strict
 
 SCHEMA_VERSION = 1
@@ -237,9 +238,9 @@ def load_tracking(content: Mapping[str, Any], where: str = "tracking file") -> T
     except ValidationError as error:
         raise UserError(f"{where}: {_sentence(error.errors()[0])}") from None
     for path in study.paths():
-        if not Path(path).exists():
+        if not exists(path):
             raise UserError(
-                f"{where}: {path}: there is no such file or folder; paths start at the run's folder"
+                f"{where}: {path[:200]}: there is no such file or folder; paths start at the run's folder"
             )
     try:
         study.files()
