@@ -189,21 +189,25 @@ def clinical(run: Run):
 
 def selection(run: Run):
     """Yield drift or selection of the largest clones that were seen at two visits or more."""
-    from hsc_pipeline.tracking.selection import Drift, drift_or_selection
+    from hsc_pipeline.tracking.selection import Drift, drift_or_selection, fit_drift, overdispersion
 
     if not run.whole_counts:
         return
     for one in run.marrow():
+        one = one.at(deep_enough(one))
         counts, marked = whole(one.counts), run.marked(len(one.clones))
         top = np.argsort(-(counts / counts.sum(axis=0)).max(axis=1), kind="stable")
         top = top[(counts[top] > 0).sum(axis=1) >= 2][:MOST_CLONES]
         if counts.shape[1] < 3 or not len(top):
             continue
-        clones = min(2 * len(counts), marked)
-        drift = Drift(
-            months=one.months, totals=counts.sum(axis=0).astype(float), stem_cells=marked, clones=clones
+        clones, totals = min(2 * len(counts), marked), counts.sum(axis=0).astype(float)
+        drift = Drift(months=one.months, totals=totals, stem_cells=marked, clones=clones)
+        drift = fit_drift(counts, drift, seed=run.settings["seed"])
+        wide = overdispersion(counts, drift)
+        # The largest of all clones were chosen, so all are the family.
+        found = drift_or_selection(
+            counts[top], drift, seed=run.settings["seed"], family=len(counts), overdispersion=wide
         )
-        found = drift_or_selection(counts[top], drift, seed=run.settings["seed"])
         share = one.counts[top] / one.counts.sum(axis=0)
         yield found.assign(
             **one.owner, clone=one.clones[top], first_share=share[:, 0], last_share=share[:, -1]
