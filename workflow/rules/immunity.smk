@@ -17,7 +17,10 @@ IMMUNITY = [
     "infection_episodes",
     "scores",
 ]
-IN_BATCHES = "results/{study}/.batches/immunity/{arm}/{batch}/"
+IN_BATCHES = {
+    name: f"results/{{study}}/.batches/immunity/{{arm}}/{{batch}}/{name}.parquet"
+    for name in IMMUNITY
+}
 
 
 rule assess:
@@ -30,7 +33,7 @@ rule assess:
         counts="results/{study}/blood/{arm}/counts.parquet",
         events="results/{study}/plan/{arm}/events.parquet",
     output:
-        **{name: temp(IN_BATCHES + name + ".parquet") for name in IMMUNITY},
+        **{name: temp(path) for name, path in IN_BATCHES.items()},
     log:
         "results/{study}/logs/immunity/{arm}/{batch}.log",
     benchmark:
@@ -53,7 +56,7 @@ rule assess:
 
 use rule gather as gather_immunity with:
     input:
-        **{name: batches_of(IN_BATCHES + name + ".parquet") for name in IMMUNITY},
+        **{name: batches_of(path) for name, path in IN_BATCHES.items()},
     output:
         **{
             name: f"results/{{study}}/immunity/{{arm}}/{name}.parquet"
