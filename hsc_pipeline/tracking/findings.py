@@ -18,13 +18,10 @@ def stem_cells(found: Mapping, settings: Mapping) -> Section:
     known = rows.replace([np.inf], np.nan).dropna(subset=["estimate"])
     if len(known):
         caption = (
-            "Insertions by each estimator (grey), and corrected for its bias under clones of unequal "
-            "output "
-            "and this study's own sampling (blue, with interval). The estimators differ because clones are "
-            "unequal; the correction takes clones as neither coming nor going between samples, and where "
-            "they do, as in a small or young marrow, it is too high. No blue dot: no number of clones "
-            "would give what "
-            "was seen. Logarithmic."
+            "Insertions by each estimator (grey), and corrected for its bias under clones of unequal output "
+            "that come and go, impure sorts, and this study's own sampling (blue, with interval). The raw "
+            "ones differ because clones are unequal. No blue dot: no number is given; the table says why. "
+            "Logarithmic."
         )
         label = "Dots of the number of clones by estimator, raw and corrected, a panel a subject."
         blocks.append(Figure("number", "How many clones", caption, label, figures.numbers(first(known))))
@@ -32,7 +29,7 @@ def stem_cells(found: Mapping, settings: Mapping) -> Section:
             **{"subject": "subject", "occasions": "samples", "seen": "clones seen", "estimator": "estimator"},
             **{"estimate": "estimate", "standard_error": "standard error", "clones": "corrected"},
             **same("low", "high", "copies", "cells"),
-            **same(*(name for name in ("note",) if name in rows)),
+            **same("note"),
         }
         blocks.append(table(rows, columns, f"Cells: corrected insertions over copies a cell. {INTERVAL}"))
     if len(found["phylogeny"]):
