@@ -66,6 +66,7 @@ lint: setup
 lock:
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 		--extra test --extra build pyproject.toml --output-file requirements.lock
+	$(BIN)/python workflow/envs/make.py
 	sed -n 's/^slurm = \["\(.*\)"\]/\1/p' pyproject.toml | uv pip compile --universal --python-version 3.11 \
 		--generate-hashes --no-header --no-annotate --constraint requirements.lock --output-file requirements-slurm.lock -
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 import zipfile
+from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
@@ -242,11 +243,24 @@ def test_no_text_of_a_stranger_becomes_markup():
     blocks = [Text(SCRIPT), table, Figure("f", SCRIPT, SCRIPT, SCRIPT, grid([chart], most=1, height=100))]
     head = {name: SCRIPT for name in ("title", "study", "kicker", "subtitle", "version", "footer")}
     page = render({**head, "arms": [], "colours": {}}, [Section("s", SCRIPT, SCRIPT, blocks, lead=[SCRIPT])])
-    ours = re.sub(r"<script>.*?</script>", "", page, flags=re.DOTALL)
-    assert len(re.findall("<script", page)) == 3  # the data, the library, the page's own
-    assert "<img" not in ours
-    assert "onerror=alert" not in re.sub(r"&[lg]t;[^<]*", "", ours)
-    assert "&lt;/script&gt;" in ours
+    seen = Tags()
+    seen.feed(page)
+    assert seen.tags.count("script") == 3  # the data, the library, the page's own
+    assert "img" not in seen.tags
+    assert not [name for name in seen.attributes if name.startswith("on")]
+    assert "&lt;/script&gt;" in page
+
+
+class Tags(HTMLParser):
+    """Elements and attributes as a browser sees them."""
+
+    def __init__(self):
+        super().__init__()
+        self.tags, self.attributes = [], set()
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes |= {name for name, _ in attrs}
 
 
 def test_no_text_ends_the_script_that_holds_it():
