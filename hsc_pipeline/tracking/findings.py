@@ -20,7 +20,7 @@ def stem_cells(found: Mapping, settings: Mapping) -> Section:
         caption = (
             "Insertions by each estimator (grey), and corrected for its bias under clones of unequal output "
             "that come and go, impure sorts, and this study's own sampling (blue, with interval). The raw "
-            "ones differ because clones are unequal. No blue dot: no number is given; the table says why. "
+            "ones differ because clones are unequal. No blue dot: no number is given; below stands why. "
             "Logarithmic."
         )
         label = "Dots of the number of clones by estimator, raw and corrected, a panel a subject."
@@ -29,9 +29,9 @@ def stem_cells(found: Mapping, settings: Mapping) -> Section:
             **{"subject": "subject", "occasions": "samples", "seen": "clones seen", "estimator": "estimator"},
             **{"estimate": "estimate", "standard_error": "standard error", "clones": "corrected"},
             **same("low", "high", "copies", "cells"),
-            **same("note"),
         }
         blocks.append(table(rows, columns, f"Cells: corrected insertions over copies a cell. {INTERVAL}"))
+        blocks += [Text(said, quiet=True) for said in _notes(rows)]
     if len(found["phylogeny"]):
         columns = {**same("subject", "colonies", "coalescences"), "founders_median": "founders"}
         columns |= {"founders_low": "low", "founders_high": "high"}
@@ -41,6 +41,15 @@ def stem_cells(found: Mapping, settings: Mapping) -> Section:
         )
         blocks.append(table(found["phylogeny"], columns, caption))
     return Section("stem-cells", "Stem cells", "How many stem cells", blocks)
+
+
+def _notes(rows: pd.DataFrame) -> list[str]:
+    """Return what is to be known of corrected numbers, a sentence a subject and note."""
+    tried, said = rows.dropna(subset="note"), []
+    for (subject, note), own in tried[tried["note"] != ""].groupby(["subject", "note"], sort=False):
+        every = len(own) == (tried["subject"] == subject).sum()
+        said.append(f"{subject}, {'every estimator' if every else ', '.join(own['estimator'])}: {note}.")
+    return said
 
 
 def clinical(found: Mapping) -> Section:
