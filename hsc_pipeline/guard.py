@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 def protect() -> None:
-    """Have every configuration file of this process checked by `yaml_files.read_yaml` before it is loaded."""
+    """Have every configuration file of this process read by `yaml_files.read_yaml`, and by nothing else."""
     from snakemake.common import configfile
 
     load = configfile._load_configfile
@@ -18,20 +18,18 @@ def protect() -> None:
         return
 
     def guarded(source, filetype: str = "Config"):
-        if isinstance(source, str | Path):
-            refuse(source)
-        return load(source, filetype)
+        return checked(source) if isinstance(source, str | Path) else load(source, filetype)
 
     guarded.guarded = True
     configfile._load_configfile = guarded
 
 
-def refuse(path: str | Path) -> None:
-    """End the process with one sentence unless `path` is a study file that is safe to load."""
+def checked(path: str | Path) -> dict:
+    """Return the content of a study file, or end the process with one sentence."""
     from hsc_pipeline.errors import UserError
     from hsc_pipeline.yaml_files import read_yaml
 
     try:
-        read_yaml(path)
+        return read_yaml(path)
     except UserError as error:
         sys.exit(f"{error}")
