@@ -33,6 +33,8 @@ class Sampling:
         Distinct lengths in which abundant clones saturate; None: abundances are corrected for it.
     division_per_year, regrowth_per_year : float, optional
         None: the catalogue's.
+    visit_ln_sd : float, optional
+        Scatter of a clone's ln output from visit to visit; None: ``selection.visit_ln_sd``.
     """
 
     fragments: float
@@ -42,6 +44,7 @@ class Sampling:
     fragment_lengths: float | None = None
     division_per_year: float | None = None
     regrowth_per_year: float | None = None
+    visit_ln_sd: float | None = None
 
     def __post_init__(self):
         for name, least in (("fragments", 1), ("clones", 2), ("stem_cells", self.clones)):
@@ -53,6 +56,7 @@ class Sampling:
             ("sigma", "marrow.clone_output_sigma"),
             ("division_per_year", "marrow.division_per_year"),
             ("regrowth_per_year", "marrow.regrowth_per_year"),
+            ("visit_ln_sd", "selection.visit_ln_sd"),
         ):
             if getattr(self, name) is None:
                 object.__setattr__(self, name, branch_values("tracking")[source].value)
@@ -107,8 +111,8 @@ def sampled_patients(
 
 def draw_counts(rng: np.random.Generator, cells: np.ndarray, sampling: Sampling) -> np.ndarray:
     """Draw the fragments of clones of given stem cells, shape (clones, samples)."""
-    output = np.exp(sampling.sigma * rng.standard_normal(len(cells)))
-    weight = cells * output[:, None]
+    ln = sampling.sigma * rng.standard_normal((len(cells), 1))
+    weight = cells * np.exp(ln + sampling.visit_ln_sd * rng.standard_normal(cells.shape))
     mean = sampling.fragments * weight / np.maximum(weight.sum(axis=0), 1e-300)
     if sampling.fragment_lengths is None:
         return rng.poisson(mean)
