@@ -253,8 +253,7 @@ def overdispersion(counts, drift: Drift) -> float:
 
     References
     ----------
-    Efron 2004, 10.1198/016214504000000089, for empirical nulls; Grunwald 2012,
-    10.1007/978-3-642-34106-9_16, for likelihoods tempered where the model is wrong.
+    Efron 2004, 10.1198/016214504000000089, for empirical nulls (recalled).
     """
     counts = _checked(counts, drift)
     total = counts.sum(axis=1)
