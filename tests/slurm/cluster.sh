@@ -81,12 +81,19 @@ CONF
     done
 }
 
+# Whether the file is not there, or of a test cluster that was killed.
+leftover() {
+    [ -e $LINK ] || return 0
+    grep -q '^ClusterName=hsc$' $LINK || return 1
+    ! timeout 10 scontrol ping >/dev/null 2>&1
+}
+
 ready() { [ "$(sinfo -h -N -o %T | grep -cE '^(idle|mixed|allocated)$')" -ge "$1" ]; }
 
 start() {
     local nodes=${1:-3}
     [ "$(id -u)" = 0 ] || cannot "its daemons need root"
-    [ ! -e $LINK ] || [ "$(readlink $LINK)" = "$BASE/etc/slurm.conf" ] || cannot "$LINK is of another Slurm"
+    leftover || cannot "$LINK is of another Slurm, or of a test at work"
     umask 022
     mkdir -p "$BASE"/{etc,run,log,state,spool,munge} /etc/slurm
     install
