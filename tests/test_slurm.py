@@ -121,6 +121,7 @@ def assert_killed_for_memory(slurm):
 SMALL = ("--set-resources", "bleed:mem_mb=200 * attempt ** 2")
 
 
+@pytest.mark.slow
 def test_a_job_cancelled_a_node_lost_and_too_little_memory_in_one_run(slurm, fresh, local):
     output = taken_away(slurm, fresh, {"engraft": "scancel", "assess": "lose"}, "--slurm-no-requeue", *SMALL)
     assert "SLURM status is: 'CANCELLED'" in output
