@@ -218,8 +218,8 @@ def test_changing_one_arm_reruns_one_arm(finished):
     [
         (
             "immunity/score.py",
-            "np.mean(logs",
-            "np.median(logs",
+            "np.mean(list(",
+            "np.median(list(",
             "Immunity",
             ("Plan", "Product", "Engraftment", "Blood"),
         ),
