@@ -35,14 +35,14 @@ def edit(root, file, old, new):
     ("file", "old", "new", "changed"),
     [
         ("blood/laboratory.py", "1 + rng.poisson", "2 + rng.poisson", {"blood"}),
-        ("immunity/score.py", "np.mean(list(", "np.median(list(", {"immunity"}),
+        ("immunity/score.py", "np.mean(list(", "np.median(list(", {"immunity", "outcomes"}),
         ("engraftment/niches.py", "MOST_RELAXED = 0.1", "MOST_RELAXED = 0.2", {"engraftment"}),
-        ("norms.py", "2.5631", "2.56", {"blood", "immunity"}),
+        ("norms.py", "2.5631", "2.56", {"blood", "immunity", "outcomes"}),
         (
             "streams.py",
             "def sequence(",
             "def other(): ...\n\n\ndef sequence(",
-            {"plan", "product", "engraftment", "blood", "immunity"},
+            {"plan", "product", "engraftment", "blood", "immunity", "outcomes"},
         ),
         ("product/vector.py", "POISSON_FROM = 1e4", "POISSON_FROM = 1e5", {"product", "blood"}),
         ("product/fitness.py", "NODES = 32", "NODES = 24", {"product", "engraftment", "blood"}),
