@@ -12,6 +12,7 @@ from hsc_pipeline.tracking.captures import Captures
 from hsc_pipeline.tracking.coalescence import FOUNDERS, MARROWS, log_likelihood
 from hsc_pipeline.tracking.corrected_population import (
     MODELS,
+    MOST_SEEN,
     NOTES,
     Design,
     Prior,
@@ -271,6 +272,21 @@ def test_one_study_is_corrected_as_the_reference_says():
         assert table["cells"].to_numpy() == pytest.approx(table["clones"] / COPIES)
         assert table["estimate"].to_numpy() == pytest.approx(table["factor"] * table["clones"])
         assert (table["lost"] < 0.2).all()
+
+
+def test_a_part_of_the_clones_stands_for_all_of_a_large_study():
+    """Seven thousand clones are seen; the thousand that are simulated give the number of all."""
+    rng = np.random.default_rng(21)
+    counts, living = laboratory(rng, Marrow(12000, 20.0, 1.2, 0.1, COPIES), (20_000,) * 3)
+    assert len(counts) > 5 * MOST_SEEN
+    table = corrected_population(
+        counts, copies_per_cell=COPIES, months=MONTHS, foreign=FOREIGN, estimators=CHEAP
+    )
+    assert errors_off(table, living).max() < LIMIT
+    assert (table["high"] < 3 * table["low"]).all()
+    every = population_size(counts > 0, CHEAP)
+    assert table["estimate"].to_numpy() == pytest.approx(every["estimate"].to_numpy())
+    assert table["cells"].to_numpy() == pytest.approx(table["clones"] / COPIES)
 
 
 def test_clones_that_go_are_told_of():

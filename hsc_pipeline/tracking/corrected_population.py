@@ -21,6 +21,8 @@ from hsc_pipeline.tracking.population import checked_histories, population_size
 DRAWS = 400  # simulated studies of the regression
 PILOTS = 400  # before, to find the marrows that are like the study's
 NEAR = 200  # studies of a local regression
+MOST_SEEN = 1000  # clones of a study that is simulated; of more, so many by chance stand for all
+LEAST_CAUGHT = 30  # of them in each sample
 MODELS = (
     "M0",
     "Mt",
@@ -132,12 +134,35 @@ def corrected_population(
     foreign = np.broadcast_to(np.asarray(foreign, float), len(months))
     if np.any((foreign < 0) | (foreign > 1)):
         raise UserError("foreign: share of fragments of other sorts; allowed: 0 to 1")
-    design = Design.of(counts, histories, months, least, copies_per_cell, foreign)
     seen = histories if counts.dtype == bool else np.where(counts >= least, counts, 0)
+    seen = seen[seen.any(axis=1)]
     rng = np.random.default_rng(seed)
-    prior = Prior.of(design, spread).narrowed(rng, design, seen)
+    some = seen[_some(rng, seen > 0)]
+    share = len(some) / len(seen)
+    # Of the insertions of a cell that are left, as many fewer.
+    design = Design.of(some, some > 0, months, least, 1 + (copies_per_cell - 1) * share, foreign)
+    prior = Prior.of(design, spread).narrowed(rng, design, some)
     reference = Reference.simulate(rng, design, prior, draws, tuple(estimators))
-    return reference.correct(seen, level)
+    found = reference.correct(some, level)
+    return _of_all(found, seen, share, copies_per_cell)
+
+
+def _some(rng: np.random.Generator, histories: np.ndarray) -> np.ndarray:
+    """Return the places of clones that stand for all: they are drawn alike, so any part is such a study."""
+    clones, fewest = len(histories), histories.sum(axis=0).min()
+    wanted = max(MOST_SEEN, int(np.ceil(LEAST_CAUGHT * clones / fewest)))
+    return rng.permutation(clones)[:wanted] if clones > wanted else np.arange(clones)
+
+
+def _of_all(found, seen: np.ndarray, share: float, copies: float):
+    """Return the corrections of a part of the clones as those of all, beside the estimates of all."""
+    if share < 1:
+        every = population_size(seen > 0, tuple(found["estimator"]))
+        found = found.assign(estimate=every["estimate"], standard_error=every["standard_error"])
+    numbers = {name: found[name] / share for name in ("clones", "low", "high")}
+    cells = {"cells": "clones", "cells_low": "low", "cells_high": "high"}
+    found = found.assign(**numbers, **{name: numbers[of] / copies for name, of in cells.items()})
+    return found.assign(factor=found["estimate"] / found["clones"])
 
 
 @dataclass(frozen=True)
@@ -426,7 +451,7 @@ class Reference:
         return found
 
     def correct(self, seen: np.ndarray, level: float = LEVEL):
-        """Correct the estimates of one study of this design; see `corrected_population`."""
+        """Return the estimates of one study of this design, insertions corrected, ``lost`` and ``note``."""
         import pandas as pd
 
         seen = np.asarray(seen)
@@ -435,11 +460,7 @@ class Reference:
         own = features_of(seen)
         rows = [self._row(number, estimate, own, level) for number, estimate in enumerate(table["estimate"])]
         found = pd.DataFrame(rows, columns=["clones", "low", "high", "lost", "note"])
-        table["factor"] = table["estimate"] / found["clones"]
-        table = pd.concat([table, found[["clones", "low", "high"]]], axis=1)
-        for name, source in (("cells", "clones"), ("cells_low", "low"), ("cells_high", "high")):
-            table[name] = table[source] / self.design.copies
-        return table.assign(lost=found["lost"], note=found["note"])
+        return pd.concat([table, found], axis=1)
 
     def _row(self, number: int, estimate: float, own: np.ndarray, level: float):
         nothing = (np.nan,) * 4
