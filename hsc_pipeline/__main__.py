@@ -124,7 +124,8 @@ def _archive(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
-    from hsc_pipeline.study import load_study, read_yaml
+    from hsc_pipeline.study import load_study
+    from hsc_pipeline.yaml_files import read_yaml
 
     content = read_yaml(options.file)
     if content.get("kind") == "tracking":

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from hsc_pipeline import __version__
 from hsc_pipeline.errors import UserError
-from hsc_pipeline.manifest import CRATE
+from hsc_pipeline.manifest import CRATE, checksum, describe
 from hsc_pipeline.manifest import NAME as MANIFEST
 from hsc_pipeline.privacy import HASHED, pseudonyms_of
 from hsc_pipeline.tables import replacing
@@ -84,7 +84,7 @@ def _crate(folder: Path, content: Mapping):
     crate = ROCrate(version="1.1")
     named = {name: entry for name, entry in manifest["files"].items() if name != WORKFLOW}
     results = [_file(crate, folder, name, entry) for name, entry in named.items()]
-    results.append(_file(crate, folder, MANIFEST, _checked(folder / MANIFEST)))
+    results.append(_file(crate, folder, MANIFEST, describe(folder / MANIFEST)))
     given = next(file for file in results if file.id == GIVEN)
     action = crate.add_action(
         _workflow(crate, folder),
@@ -197,7 +197,7 @@ def _workflow(crate, folder: Path):
         folder / WORKFLOW, WORKFLOW, main=True, lang="snakemake", lang_version=version("snakemake")
     )
     workflow["name"], workflow["version"] = "hsc_pipeline", __version__
-    workflow["sha256"] = _checked(folder / WORKFLOW)["sha256"]
+    workflow["sha256"] = checksum(folder / WORKFLOW)
     state = code()
     package = _entity(
         crate, CODE, "SoftwareApplication", name="hsc_pipeline", version=__version__, sha256=state["sha256"]
@@ -205,7 +205,7 @@ def _workflow(crate, folder: Path):
     package["description"] = f"Git: {state['git']}. The checksum is of all sources together."
     needs, lock = [package], PACKAGE.parent / LOCK
     if lock.is_file():
-        properties = {"name": LOCK, "encodingFormat": "text/plain", "sha256": _checked(lock)["sha256"]}
+        properties = {"name": LOCK, "encodingFormat": "text/plain", "sha256": checksum(lock)}
         needs.append(_entity(crate, f"#{LOCK}", "CreativeWork", **properties))
     workflow["softwareRequirements"] = needs
     return workflow
@@ -218,8 +218,8 @@ def _inputs(crate, folder: Path, content: Mapping) -> list:
     found = []
     for path in paths:
         name = hide.of("file", path) if hide else path
-        entry = _checked(Path(path))
-        properties = {"name": name, "contentSize": str(entry["bytes"]), "sha256": entry["sha256"]}
+        size = str(Path(path).stat().st_size)
+        properties = {"name": name, "contentSize": size, "sha256": checksum(path)}
         found.append(_entity(crate, f"#input/{name}", "CreativeWork", **properties))
     return found
 
@@ -240,11 +240,6 @@ def inputs_of(content: Mapping) -> list[str]:
 def is_hashed(content: Mapping) -> bool:
     """Whether names stand as pseudonyms in what leaves the folder of a run."""
     return content["kind"] == "tracking" and content.get("privacy", {}).get("identifiers", HASHED) == HASHED
-
-
-def _checked(path: Path) -> dict:
-    with path.open("rb") as file:
-        return {"sha256": hashlib.file_digest(file, "sha256").hexdigest(), "bytes": path.stat().st_size}
 
 
 # The code and the machine ----------------------------------------------------------------------------

@@ -51,10 +51,15 @@ def write_manifest(folder: str | Path, files: Iterable[str | Path], study: str, 
         aside.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
+def checksum(path: str | Path) -> str:
+    """Return the SHA-256 of a file."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def describe(path: Path) -> dict:
     """Return a file's checksum, size and, of a Parquet table, rows and columns with their units."""
-    with path.open("rb") as file:
-        entry = {"sha256": hashlib.file_digest(file, "sha256").hexdigest(), "bytes": path.stat().st_size}
+    entry = {"sha256": checksum(path), "bytes": path.stat().st_size}
     if path.suffix == ".parquet":
         import pyarrow.parquet as pq
 
@@ -87,9 +92,8 @@ def verify(folder: str | Path) -> list[str]:
     problems = [f"{name}: missing" for name in sorted(expected.keys() - present)]
     problems += [f"{name}: foreign, no part of this run" for name in sorted(present - expected.keys())]
     for name in sorted(present & expected.keys()):
-        with (folder / name).open("rb") as file:
-            if hashlib.file_digest(file, "sha256").hexdigest() != expected[name]["sha256"]:
-                problems.append(f"{name}: changed since the run")
+        if checksum(folder / name) != expected[name]["sha256"]:
+            problems.append(f"{name}: changed since the run")
     return problems + _crate_problems(folder)
 
 
@@ -97,7 +101,7 @@ def _crate_problems(folder: Path) -> list[str]:
     """Return whether the crate, if there is one, is of another manifest."""
     if not (folder / CRATE).exists():
         return []
-    digest = hashlib.sha256((folder / NAME).read_bytes()).hexdigest()
+    digest = checksum(folder / NAME)
     try:
         graph = json.loads((folder / CRATE).read_text(encoding="utf-8"))["@graph"]
         stated = [entity.get("sha256") for entity in graph if entity["@id"] == NAME]

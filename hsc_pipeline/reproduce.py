@@ -1,6 +1,5 @@
 """Running a study again from its result folder, in a folder of its own, and comparing byte by byte."""
 
-import hashlib
 import os
 import subprocess
 import sys
@@ -13,7 +12,7 @@ from pathlib import Path, PurePath
 from hsc_pipeline import __version__
 from hsc_pipeline.crate import CODE, GIVEN, PACKAGE, RUN, code, inputs_of, is_hashed, listed, read_crate
 from hsc_pipeline.errors import UserError
-from hsc_pipeline.manifest import read_manifest, verify
+from hsc_pipeline.manifest import checksum, read_manifest, verify
 from hsc_pipeline.yaml_files import read_yaml
 
 SNAKEFILE = "Snakefile"
@@ -68,8 +67,7 @@ def _checked_inputs(content: Mapping, entities: Mapping[str, dict]) -> list[str]
         raise UserError(f"{GIVEN}: names {len(paths)} files, where the run read {len(stated)}")
     for path, entity in zip(paths, stated, strict=True):
         try:
-            with open(path, "rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            digest = checksum(path)
         except OSError as error:
             raise UserError(f"{path}: cannot be read: {error.strerror}; start where the run did") from None
         if digest != entity["sha256"]:

@@ -22,7 +22,6 @@ from hsc_pipeline.errors import UserError, suggest
 from hsc_pipeline.events import KILLING, KINDS
 from hsc_pipeline.possible import check_product
 from hsc_pipeline.stages import STAGES
-from hsc_pipeline.yaml_files import read_yaml as read_yaml
 
 SCHEMA_VERSION = 1
 SAMPLED_LINEAGES = ("neutrophil", "t_cell", "b_cell")

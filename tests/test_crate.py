@@ -32,8 +32,9 @@ from hsc_pipeline.errors import UserError
 from hsc_pipeline.formats import CLONES, SAMPLES, read
 from hsc_pipeline.manifest import CRATE, read_manifest, verify, write_manifest
 from hsc_pipeline.privacy import pseudonyms_of
-from hsc_pipeline.study import load_study, read_yaml
+from hsc_pipeline.study import load_study
 from hsc_pipeline.tables import Column, Table, write, write_csv
+from hsc_pipeline.yaml_files import read_yaml
 from tests.test_workflow import REPOSITORY, TINY, complete, new_project
 
 ROWS = Table(

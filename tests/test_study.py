@@ -10,7 +10,8 @@ import pytest
 from hsc_pipeline.catalogue import diseases, products, values_for
 from hsc_pipeline.errors import UserError
 from hsc_pipeline.stages import STAGES
-from hsc_pipeline.study import json_schema, load_study, read_yaml
+from hsc_pipeline.study import json_schema, load_study
+from hsc_pipeline.yaml_files import read_yaml
 
 REPOSITORY = Path(__file__).parents[1]
 

@@ -13,7 +13,6 @@ import yaml
 from hsc_pipeline.errors import UserError
 from hsc_pipeline.formats import CLONES, Observations
 from hsc_pipeline.manifest import verify
-from hsc_pipeline.study import read_yaml
 from hsc_pipeline.tracking.alarms import rules_of
 from hsc_pipeline.tracking.cleaning import clean
 from hsc_pipeline.tracking.findings import flagged_clones
@@ -24,6 +23,7 @@ from hsc_pipeline.tracking.run import Run
 from hsc_pipeline.tracking.series import read_observations, read_tables, table_of, write_observations
 from hsc_pipeline.tracking.settings import TOPIC_KEYS, json_schema, load_tracking
 from hsc_pipeline.tracking.topics import COLUMNS, TOPICS, columns_of, measure
+from hsc_pipeline.yaml_files import read_yaml
 from tests.test_workflow import REPOSITORY, command, new_project
 
 EXAMPLE = REPOSITORY / "config/tracking.yaml"

@@ -16,7 +16,8 @@ import yaml
 
 from hsc_pipeline import __version__
 from hsc_pipeline.chain import simulate_arm
-from hsc_pipeline.study import load_study, read_yaml
+from hsc_pipeline.study import load_study
+from hsc_pipeline.yaml_files import read_yaml
 
 FOLDER = Path(__file__).parent
 PAGE = FOLDER.parent / "docs" / "validation.md"

@@ -14,7 +14,8 @@ from hsc_pipeline.formats.assemble import sample_table
 from hsc_pipeline.formats.export import SAMPLES_FILE, TRUTH_FILE, export_tables, observe, subject_name
 from hsc_pipeline.formats.files import write_sheet, write_table
 from hsc_pipeline.formats.tables import CLONES
-from hsc_pipeline.study import load_study, read_yaml
+from hsc_pipeline.study import load_study
+from hsc_pipeline.yaml_files import read_yaml
 
 HERE = Path(__file__).parent
 FORMATS = ("long", "isanalytics", "gt23", "barcodetrackr")

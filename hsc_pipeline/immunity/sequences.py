@@ -31,7 +31,7 @@ from hsc_pipeline.immunity.spectra import Spectrum
 from hsc_pipeline.settings import Settings
 from hsc_pipeline.stages import STAGES
 from hsc_pipeline.streams import stream
-from hsc_pipeline.study import read_yaml
+from hsc_pipeline.yaml_files import read_yaml
 
 LOCUS = {"t_cell": "TRB", "b_cell": "IGH"}
 NO_CLONE = -1

@@ -4,7 +4,8 @@ import sys
 from hsc_pipeline.code_hash import code_hash
 from hsc_pipeline.errors import UserError
 from hsc_pipeline.runs import begin
-from hsc_pipeline.study import load_study, read_yaml
+from hsc_pipeline.study import load_study
+from hsc_pipeline.yaml_files import read_yaml
 
 
 def checked_study():
