@@ -43,7 +43,7 @@ rule assess:
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 1500 * attempt,
-        runtime=30,
+        runtime=lambda wildcards, attempt: 30 * attempt,
     params:
         patients=patients_in,
         settings=settings_of("immunity"),
@@ -91,7 +91,7 @@ rule score_ranges:
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 1500 * attempt,
-        runtime=30,
+        runtime=lambda wildcards, attempt: 30 * attempt,
     params:
         settings=settings_of("immunity"),
         ranges=lambda wildcards: STUDY.ranges("immunity", wildcards.arm),

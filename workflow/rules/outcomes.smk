@@ -30,7 +30,7 @@ rule summarise_arm:
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 3000 * attempt,
-        runtime=30,
+        runtime=lambda wildcards, attempt: 30 * attempt,
     params:
         settings=settings_of("outcomes"),
         code=code_hash("outcomes"),
@@ -54,8 +54,8 @@ rule outcomes:
         "../envs/hsc_pipeline.yaml"
     threads: 1
     resources:
-        mem_mb=1500,
-        runtime=30,
+        mem_mb=lambda wildcards, attempt: 1500 * attempt,
+        runtime=lambda wildcards, attempt: 30 * attempt,
     params:
         code=code_hash("tables"),
     message:

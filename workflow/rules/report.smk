@@ -42,7 +42,7 @@ rule report:
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=30,
+        runtime=lambda wildcards, attempt: 30 * attempt,
     params:
         arms=list(STUDY.arms),
         code=code_hash("report"),
@@ -83,8 +83,8 @@ rule manifest:
         "../envs/hsc_pipeline.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=30,
+        mem_mb=lambda wildcards, attempt: 1000 * attempt,
+        runtime=lambda wildcards, attempt: 30 * attempt,
     params:
         seed=STUDY.file.seed,
         given=given_file(),

@@ -27,7 +27,7 @@ rule read_tables:
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
-        runtime=30,
+        runtime=lambda wildcards, attempt: 30 * attempt,
     params:
         settings={
             name: STUDY.as_dict()[name] for name in ("tables", "sites", "stem_cells")
@@ -59,7 +59,7 @@ rule measure_topic:
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
-        runtime=60,
+        runtime=lambda wildcards, attempt: 60 * attempt,
     params:
         settings=lambda wildcards: STUDY.settings(wildcards.topic),
         code=code_hash("tracking.topics"),
@@ -92,7 +92,7 @@ rule tracking_report:
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 3000 * attempt,
-        runtime=30,
+        runtime=lambda wildcards, attempt: 30 * attempt,
     params:
         settings=STUDY.as_dict(),
         topics=STUDY.topics,
@@ -123,8 +123,8 @@ rule tracking_manifest:
         "../envs/hsc_pipeline.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=30,
+        mem_mb=lambda wildcards, attempt: 1000 * attempt,
+        runtime=lambda wildcards, attempt: 30 * attempt,
     params:
         seed=STUDY.file.seed,
         given=given_file(),
