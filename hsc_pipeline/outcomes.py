@@ -7,6 +7,7 @@ import pandas as pd
 import pyarrow as pa
 
 from hsc_pipeline.immunity.score import MEANING as DOMAINS_MEAN
+from hsc_pipeline.immunity.vaccine import worthwhile_month
 from hsc_pipeline.plan import landmark_month
 from hsc_pipeline.settings import Settings
 from hsc_pipeline.tables import Column, Table
@@ -212,7 +213,9 @@ def _immunity(
         "immune_score": scores["composite"],
         **{f"score_{domain}": scores[domain] for domain in DOMAINS_MEAN},
         **{f"{milestone}_month": reached[milestone].astype(float) for milestone in MILESTONES_READ},
-        "tetanus_vaccination_month": _worthwhile(tables["vaccine_responses"], "tetanus", settings),
+        "tetanus_vaccination_month": worthwhile_month(
+            tables["vaccine_responses"], "tetanus", settings["vaccine.worthwhile_share"]
+        ),
         "infections": episodes.reindex(patients, fill_value=0).astype("int32"),
         "infections_per_year": _own(tables["infection_risk"], landmark).set_index("patient")[
             "hazard_per_year"
@@ -224,13 +227,6 @@ def _immunity(
 def _own(table: pd.DataFrame, month: float) -> pd.DataFrame:
     """Return the rows of the patients themselves, not of their twins, at one visit."""
     return table[(table["who"] == "patient") & (table["month"] == month)]
-
-
-def _worthwhile(responses: pd.DataFrame, vaccine: str, settings: Settings) -> pd.Series:
-    """Return the first visit from which a schedule does enough of what it does in health, by patient."""
-    mine = responses[(responses["vaccine"] == vaccine) & (responses["who"] == "patient")]
-    enough = mine[mine["allowed"] & (mine["score"] >= 100 * settings["vaccine.worthwhile_share"])]
-    return enough.groupby("patient")["month"].min()
 
 
 def monitor(

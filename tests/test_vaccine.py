@@ -18,10 +18,10 @@ from hsc_pipeline.immunity.vaccine import (
     dose_offsets,
     protected_share,
     respond,
-    revaccination_month,
     titre_scale,
     vaccinate_patient,
     waning_of,
+    worthwhile_month,
 )
 from tests.statistics_of import LIMIT, under, z_of_mean, z_of_share
 
@@ -236,16 +236,16 @@ def test_twins_stand_beside_the_patient(settings_for, patient):
 
 
 def test_a_live_vaccine_waits_for_time_and_t_cells(settings_for, patient):
-    made = vaccinate(settings_for, patient, RISING, 1.0)["vaccine_responses"]
-    assert revaccination_month(made, "measles", 0.7) == 24
-    assert revaccination_month(made, "tetanus", 0.7) < 24
-    never = vaccinate(settings_for, patient, 0.1, 1.0)["vaccine_responses"]
-    assert revaccination_month(never, "measles", 0.0) is None
+    made = vaccinate(settings_for, patient, RISING, 1.0)["vaccine_responses"].to_pandas()
+    assert worthwhile_month(made, "measles", 0.7).tolist() == [24]
+    assert worthwhile_month(made, "tetanus", 0.7).item() < 24
+    never = vaccinate(settings_for, patient, 0.1, 1.0)["vaccine_responses"].to_pandas()
+    assert worthwhile_month(never, "measles", 0.0).empty
 
 
 def test_revaccination_waits_until_it_is_worthwhile(settings_for, patient):
-    made = vaccinate(settings_for, patient, RISING, RISING)["vaccine_responses"]
-    months = [revaccination_month(made, "pneumococcal", share) for share in (0.1, 0.5, 0.95)]
+    made = vaccinate(settings_for, patient, RISING, RISING)["vaccine_responses"].to_pandas()
+    months = [worthwhile_month(made, "pneumococcal", share).item() for share in (0.1, 0.5, 0.95)]
     assert months == sorted(months)
     assert months[0] < months[-1]
 

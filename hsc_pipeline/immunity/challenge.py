@@ -13,7 +13,7 @@ from hsc_pipeline.blood.lineages import T_OF, ratio
 from hsc_pipeline.immunity.columns import by_lineage
 from hsc_pipeline.immunity.pathogens import PATHOGENS
 from hsc_pipeline.immunity.reconstitution import functional_count, uncorrected_function
-from hsc_pipeline.immunity.twins import TWINS, median_count, twin_counts
+from hsc_pipeline.immunity.twins import TWINS, WHO, median_count, twin_counts
 from hsc_pipeline.immunity.within_host import (
     Course,
     growth_blocked,
@@ -32,7 +32,6 @@ CELLS = ("cd8_naive", "cd8_t", "cd4_t", "b_cell", "nk_cell", "neutrophil")
 KEPT_STEPS = 10  # steps of a course between two rows of `CHALLENGE_COURSES`
 
 _OF_THE_PATHOGEN = "of pathogen.<name>.detection"
-_WHO = Column(pa.string(), "", "patient, healthy (twin with median cells) or untreated (twin)")
 
 CHALLENGES = Table(
     "challenges",
@@ -41,7 +40,7 @@ CHALLENGES = Table(
         "patient": Column(pa.int32(), "", "number of the virtual patient", 0),
         "month": Column(pa.float64(), "months", "visit at which the pathogen comes; 0 for the twins", 0),
         "pathogen": Column(pa.string(), "", "name in the catalogue"),
-        "who": _WHO,
+        "who": WHO,
         "peak_log10": Column(pa.float64(), f"log10 {_OF_THE_PATHOGEN}", "highest load"),
         "area": Column(pa.float64(), f"{_OF_THE_PATHOGEN}, times days", "load summed over time", 0),
         "clearance_day": Column(
@@ -75,7 +74,7 @@ CHALLENGE_COURSES = Table(
         "patient": Column(pa.int32(), "", "number of the virtual patient", 0),
         "month": Column(pa.float64(), "months", "last visit; 0 for the twins", 0),
         "pathogen": Column(pa.string(), "", "name in the catalogue"),
-        "who": _WHO,
+        "who": WHO,
         "day": Column(pa.float64(), "days", "since the pathogen came", 0),
         "load": Column(pa.float64(), _OF_THE_PATHOGEN, "what a laboratory would measure", 0),
     },

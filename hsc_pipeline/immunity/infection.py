@@ -15,7 +15,7 @@ from hsc_pipeline.blood.lineages import ratio
 from hsc_pipeline.immunity.columns import by_lineage, of_table
 from hsc_pipeline.immunity.reconstitution import functional_counts, reconstitute
 from hsc_pipeline.immunity.reset import summed
-from hsc_pipeline.immunity.twins import TWINS, twin_of
+from hsc_pipeline.immunity.twins import TWINS, WHO, twin_of
 from hsc_pipeline.norms import Norms
 from hsc_pipeline.settings import Settings
 from hsc_pipeline.streams import stream
@@ -33,7 +33,6 @@ BACKGROUND = "background"  # cause of an episode to which no missing part adds
 LEAST_FACTOR = 1.05  # from which a part counts as a cause
 STRIP = 1.0  # per year: height of the strips in which episodes are drawn
 
-_WHO = Column(pa.string(), "", "patient, healthy (twin with median cells) or untreated (twin)")
 _PATIENT = Column(pa.int32(), "", "number of the virtual patient", 0)
 _PER_YEAR = {"unit": "1/year", "least": 0}
 
@@ -43,7 +42,7 @@ INFECTION_RISK = Table(
     {
         "patient": _PATIENT,
         "month": Column(pa.float64(), "months", "after infusion; 0 for the twins", 0),
-        "who": _WHO,
+        "who": WHO,
         "base_per_year": Column(pa.float64(), meaning="hazard with nothing missing", **_PER_YEAR),
         **{name: Column(pa.float64(), "ratio", f"factor for {MEANING[name]}", 1) for name in MEANING},
         "hazard_per_year": Column(
@@ -63,7 +62,7 @@ INFECTION_EPISODES = Table(
     ("patient", "who", "episode"),
     {
         "patient": _PATIENT,
-        "who": _WHO,
+        "who": WHO,
         "episode": Column(pa.int32(), "", "number, in order of time", 0),
         "month": Column(pa.float64(), "months", "after infusion", 0),
         "cause": Column(pa.string(), "", f"the largest factor then, or {BACKGROUND}"),

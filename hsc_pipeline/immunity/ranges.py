@@ -21,7 +21,7 @@ from hsc_pipeline.immunity.reset import reset_patient
 from hsc_pipeline.immunity.score import DOMAINS, domain_score, geometric_mean
 from hsc_pipeline.immunity.tolerance import immunogenicity_patient
 from hsc_pipeline.immunity.vaccine import vaccinate_patient
-from hsc_pipeline.immunity.within_host import Readings, parameters_of, read, score, solve
+from hsc_pipeline.immunity.within_host import parameters_of, read, score, solve
 from hsc_pipeline.settings import Settings
 from hsc_pipeline.streams import stream
 from hsc_pipeline.tables import Column, Table
@@ -231,13 +231,8 @@ def met_together(patient: Mapping, counts: pa.Table, every: Sequence[Settings]) 
         found[pathogen] = np.full(courses, np.nan)
         held = np.flatnonzero(healthy.cleared)
         some = {name: v[held] if np.ndim(v) else v for name, v in parameters.items()}
-        found[pathogen][held] = score(chosen(own, held), chosen(healthy, held), some)
+        found[pathogen][held] = score(own.of(held), healthy.of(held), some)
     return found
-
-
-def chosen(readings: Readings, courses: np.ndarray) -> Readings:
-    """Return the readings of some courses."""
-    return Readings(*(getattr(readings, name)[courses] for name in ("peak", "area", "day", "cleared")))
 
 
 def stacked(parameters: Sequence[Mapping]) -> dict:

@@ -10,7 +10,7 @@ from hsc_pipeline.immunity.columns import of_table
 from hsc_pipeline.immunity.reconstitution import reconstitute
 from hsc_pipeline.immunity.repertoire import CELLS as REPERTOIRES
 from hsc_pipeline.immunity.repertoire import repertoire_patient
-from hsc_pipeline.immunity.twins import TWINS, twin_of
+from hsc_pipeline.immunity.twins import TWINS, WHO, twin_of
 from hsc_pipeline.immunity.vaccine import VACCINES
 from hsc_pipeline.settings import Settings
 from hsc_pipeline.tables import Column, Table
@@ -42,7 +42,7 @@ SCORES = Table(
     {
         "patient": Column(pa.int32(), "", "number of the virtual patient", 0),
         "month": Column(pa.float64(), "months", "after infusion; 0 for the twins", 0),
-        "who": Column(pa.string(), "", "patient, healthy (twin with median cells) or untreated (twin)"),
+        "who": WHO,
         **{name: Column(pa.float64(), meaning=MEANING[name], **_POINTS) for name in DOMAINS},
         "composite": Column(pa.float64(), "points", f"geometric mean of the {len(DOMAINS)} domains", 0, 100),
         **{

@@ -11,8 +11,10 @@ import pyarrow as pa
 from hsc_pipeline.blood.lineages import COUNTS, LINEAGES, T_CELLS, T_OF, of_lineage
 from hsc_pipeline.norms import Norms
 from hsc_pipeline.settings import Settings
+from hsc_pipeline.tables import Column
 
 TWINS = ("healthy", "untreated")
+WHO = Column(pa.string(), "", "patient, healthy (twin with median cells) or untreated (twin)")
 _OF_A_CLONE = ("clones", "clone_sizes", "events")
 
 

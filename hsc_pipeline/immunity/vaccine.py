@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -11,6 +12,9 @@ from hsc_pipeline.immunity.titres import Waning, give_doses, titre
 from hsc_pipeline.settings import Settings
 from hsc_pipeline.streams import stream
 from hsc_pipeline.tables import Column, Table
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 VACCINES = ("tetanus", "pneumococcal", "measles", "hepatitis_b", "sars_cov_2")
 READ_MONTHS = 1.0  # after the last dose, when a response is usually measured
@@ -302,24 +306,21 @@ def titre_rows(
     }
 
 
-def revaccination_month(responses: pa.Table, vaccine: str, worthwhile: float) -> float | None:
-    """Return the first visit from which a schedule does a share `worthwhile` of what it does in health.
+def worthwhile_month(responses: "pd.DataFrame", vaccine: str, share: float) -> "pd.Series":
+    """Return the first visit from which a schedule does a share of what it does in health, by patient.
 
     Parameters
     ----------
-    responses : pyarrow.Table
-        `RESPONSES` of one patient.
+    responses : pandas.DataFrame
+        `RESPONSES` of some patients.
     vaccine : str
-    worthwhile : float
+    share : float
         Usually ``vaccine.worthwhile_share``.
 
     Returns
     -------
-    float or None
-        Months; None where no visit reaches it, or the vaccine is never allowed.
+    pandas.Series
+        Months; without a patient for whom no visit reaches it, or the vaccine is never allowed.
     """
-    for row in responses.to_pylist():
-        mine = row["vaccine"] == vaccine and row["who"] == "patient"
-        if mine and row["allowed"] and row["score"] >= 100 * worthwhile:
-            return row["month"]
-    return None
+    own = responses[(responses["vaccine"] == vaccine) & (responses["who"] == "patient")]
+    return own[own["allowed"] & (own["score"] >= 100 * share)].groupby("patient")["month"].min()

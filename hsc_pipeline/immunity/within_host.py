@@ -54,7 +54,7 @@ class Readings:
     day: np.ndarray
     cleared: np.ndarray
 
-    def of(self, courses: slice | int) -> "Readings":
+    def of(self, courses: slice | np.ndarray) -> "Readings":
         """Return those of some of the courses."""
         return Readings(self.peak[courses], self.area[courses], self.day[courses], self.cleared[courses])
 
