@@ -191,8 +191,7 @@ def hiv_change(states: Arrays, e: Numbers, p: Numbers) -> Arrays:
 
 
 def per_infected(place: int) -> Callable[[Arrays, Numbers], np.ndarray]:
-    """Return a load in proportion to one state: virions turn over far faster than the cells that "
-    "make them."""
+    """Return a load in proportion to one state: virions turn over far faster than cells that make them."""
     return lambda states, p: states[place] * p["load_per_infected_cell"]
 
 

@@ -18,10 +18,10 @@ def stem_cells(found: Mapping, settings: Mapping) -> Section:
     known = rows.replace([np.inf], np.nan).dropna(subset=["estimate"])
     if len(known):
         caption = (
-            "Insertions by each estimator (grey), and corrected for its bias under clones of unequal output "
-            "that come and go, impure sorts, and this study's own sampling (blue, with interval). The raw "
-            "ones differ because clones are unequal. No blue dot: no number is given; below stands why. "
-            "Logarithmic."
+            "Insertions by each estimator (grey), and corrected for its bias under clones of unequal "
+            "output that come and go, impure sorts, and this study's own sampling (blue, with interval). "
+            "The raw ones differ because clones are unequal. No blue dot: no number is given; below stands "
+            "why. Logarithmic."
         )
         label = "Dots of the number of clones by estimator, raw and corrected, a panel a subject."
         blocks.append(Figure("number", "How many clones", caption, label, figures.numbers(first(known))))
@@ -78,9 +78,8 @@ def dominance(found: Mapping) -> Section:
         blocks.append(Text("No rule raised an alarm in any sample."))
     if len(operating):
         caption = (
-            "How often each rule errs, and what it finds, in virtual patients without and with one "
-            "driver clone "
-            f"from infusion on, under this study's sampling and other schedules. {INTERVAL}"
+            "How often each rule errs, and what it finds, in virtual patients without and with one driver "
+            f"clone from infusion on, under this study's sampling and other schedules. {INTERVAL}"
         )
         label = "Dots with intervals of false alarms and of drivers found, by rule and schedule."
         chart = figures.errors_of_rules(operating)
@@ -103,9 +102,8 @@ def _advice(operating: pd.DataFrame) -> Text:
     from hsc_pipeline.tracking.operating import recommend
 
     asked = (
-        f"at most {MOST_FALSE:g} false alarms a patient and year and at least {100 * LEAST_FOUND:g} % "
-        f"of drivers found, "
-        "both by the worse end of the interval"
+        f"at most {MOST_FALSE:g} false alarms a patient and year and at least {100 * LEAST_FOUND:g} % of "
+        "drivers found, both by the worse end of the interval"
     )
     said = []
     for advantage in sorted(set(operating["advantage"])):
@@ -140,8 +138,7 @@ def flagged(observations, found: Mapping) -> Section:
         names |= {"share": "largest share", **same("gene", "class"), "bayes_factor": "Bayes factor"}
         caption = (
             "Clones that a rule or the test of selection flags: the rules, how many alarms, the largest "
-            "share at one, "
-            "the gene that the tables name for the site and its class in the list given."
+            "share at one, the gene that the tables name for the site and its class in the list given."
         )
         blocks.append(table(picked, names, caption, 30))
     if len(rows):
@@ -151,9 +148,8 @@ def flagged(observations, found: Mapping) -> Section:
         ordered = rows.sort_values("bayes_factor", ascending=False, kind="stable")
         caption = (
             "Growth beyond drift: Bayes factor of an advantage against none, given draw, capture, division "
-            "and "
-            "the spread of clone output; flagged so that at most a tenth of the flagged of a subject are "
-            f"expected to be false. {INTERVAL}"
+            "and the spread of clone output; flagged so that at most a twentieth of the flagged of a "
+            f"subject are expected to be false. {INTERVAL}"
         )
         text = (
             f"{int(rows['flagged'].sum())} of {len(rows)} clones that were tested for selection are flagged."
@@ -163,8 +159,7 @@ def flagged(observations, found: Mapping) -> Section:
 
 
 def flagged_clones(observations, found: Mapping) -> pd.DataFrame:
-    """Return the clones that a rule or the test of selection flags, ``subject, clone, rules, alarms, "
-    "...``."""
+    """Return the clones that a rule or the test of selection flags, a row each."""
     alarms, tested = found["alarms"], found["selection"]
     marked = tested.loc[tested["flagged"].astype(bool), ["subject", "clone", "last_share"]]
     marked = marked.rename(columns={"last_share": "share"}).assign(rule="selection", month=np.nan)
@@ -209,10 +204,9 @@ def sites(found: Mapping) -> Section:
         names = {**same("against", "chromosome", "start", "end", "sites", "expected"), "p": "p, whole genome"}
         caption = (
             "Common integration sites by a scan statistic: windows of the genome with the most sites. "
-            "Against an even "
-            "genome, hot spots of the vector stand here too; against a background, windows in which its "
-            "share of "
-            "the sites is smallest. Lost clones: sites that the stable months do not show again."
+            "Against an even genome, hot spots of the vector stand here too; against a background, windows "
+            "in which its share of the sites is smallest. Lost clones: sites that the stable months do not "
+            "show again."
         )
         blocks.append(table(found["common_sites"], {**names, "genes": "genes"}, caption, 20))
     if len(found["common_genes"]):
@@ -223,9 +217,8 @@ def sites(found: Mapping) -> Section:
         }
         caption = (
             "Common integration sites by Grubbs' outlier test: genes with more sites for their length than "
-            "the "
-            "other genes with a site and a length. "
-            f"{found['common_genes']['unlisted'].iloc[0]} genes with a site have no length in the list."
+            f"the other genes with a site and a length. {found['common_genes']['unlisted'].iloc[0]} genes "
+            "with a site have no length in the list."
         )
         blocks.append(table(found["common_genes"], names, caption, 20))
     if len(found["enriched_genes"]):
@@ -233,8 +226,7 @@ def sites(found: Mapping) -> Section:
         names |= {"p_adjusted": "p, adjusted"}
         caption = (
             "Genes with more sites in the stable months than the background has, Fisher's exact test, "
-            "one-sided, "
-            "adjusted for the number of genes."
+            "one-sided, adjusted for the number of genes."
         )
         blocks.append(table(found["enriched_genes"], names, caption, 20))
     if len(found["listed_genes"]):
@@ -242,8 +234,8 @@ def sites(found: Mapping) -> Section:
         names |= {**same("lineage", "month"), "share": "its share"}
         ordered = found["listed_genes"].sort_values("share", ascending=False, kind="stable")
         caption = (
-            "Genes of the list given in which, or nearest to which, clones were found; the "
-            "largest clone of each."
+            "Genes of the list given in which, or nearest to which, clones were found; the largest clone "
+            "of each."
         )
         blocks.append(table(ordered, names, caption, 30))
     return Section("sites", "Sites", "Integration sites", blocks)
@@ -262,9 +254,8 @@ def planning(found: Mapping) -> Section:
             else "capture of the catalogue where DNA or VCN is not stated"
         )
         caption = (
-            f"What shows a clone, one of its insertions followed; {known}. Month: when a driver that "
-            f"began as one marked "
-            "stem cell holds that share."
+            f"What shows a clone, one of its insertions followed; {known}. Month: when a driver that began "
+            "as one marked stem cell holds that share."
         )
         blocks.append(table(clone, names, caption))
     if len(change):
@@ -272,9 +263,8 @@ def planning(found: Mapping) -> Section:
         names |= {"ln_error": "error of ln number", "power": "power"}
         first = change.iloc[0]
         caption = (
-            f"Power to tell {first['clones']:,.0f} clones from {first['fold'] * first['clones']:,.0f}, "
-            f"at 10 %, two-sided, by "
-            "bias-corrected Chao2 in both."
+            f"Power to tell {first['clones']:,.0f} clones from {first['fold'] * first['clones']:,.0f}, at "
+            "10 %, two-sided, by bias-corrected Chao2 in both."
         )
         blocks.append(table(change, names, caption))
     return Section("planning", "Planning", "What the next samples should be", blocks)

@@ -126,8 +126,7 @@ def _remarks(observations, found: Mapping, settings: Mapping) -> list[str]:
     if observations.assay in ("reads", "unstated"):
         said.append(
             "Counts of reads are not counts of cells: comparison at one depth, multilineage fractions, "
-            "drift "
-            "or selection and planning are left out, and Chao1 has no interval."
+            "drift or selection and planning are left out, and Chao1 has no interval."
         )
     if observations.clones["position"].null_count < observations.clones.num_rows:
         done = "merged" if settings["sites"]["near"] == "merge" else "left alone"
@@ -146,9 +145,8 @@ def _remarks(observations, found: Mapping, settings: Mapping) -> list[str]:
             {f"{row.lineage or 'not stated'} of {row.tissue or 'not stated'}" for row in rows.itertuples()}
         )
         said.append(
-            f"No sample is {wanted['lineage']!r} of {wanted['tissue']!r}, as stem_cells wants: the "
-            f"number of stem "
-            f"cells and what follows from it are left out. There are: {', '.join(names)}."
+            f"No sample is {wanted['lineage']!r} of {wanted['tissue']!r}, as stem_cells wants: the number "
+            f"of stem cells and what follows from it are left out. There are: {', '.join(names)}."
         )
     return said
 
@@ -164,11 +162,9 @@ def provenance(observations, settings: Mapping) -> Section:
     words = (
         f"Stem cells are read in {marrow['lineage'] or 'samples without lineage'} of "
         f"{marrow['tissue'] or 'tissue not stated'} from month {marrow['from_month']:g} on, "
-        f"{marrow['copies_per_cell']:g} copies a cell where no subject has its own, "
-        f"{marrow['marked']:,.0f} marked stem "
-        f"cells assumed. hsc_pipeline {__version__}, seed {settings['seed']}. Every table is a CSV and "
-        f"a Parquet file in the "
-        "folder tracking; manifest.json holds their checksums."
+        f"{marrow['copies_per_cell']:g} copies a cell where no subject has its own, {marrow['marked']:,.0f} "
+        f"marked stem cells assumed. hsc_pipeline {__version__}, seed {settings['seed']}. Every table is a "
+        "CSV and a Parquet file in the folder tracking; manifest.json holds their checksums."
     )
     blocks = [TextTable("Tables read.", ["table", "format", "assay"], rows), Text(words, quiet=True)]
     return Section("provenance", "Provenance", "Provenance", blocks)

@@ -46,8 +46,7 @@ def persistence(run: Run):
 
 
 def correlation(run: Run):
-    """Yield the correlation of clone shares of every two samples of a subject, and their order by "
-    "likeness."""
+    """Yield how clone shares of every two samples of a subject correlate, and their order by likeness."""
     import pandas as pd
 
     from hsc_pipeline.tracking.sharing import clustered
@@ -100,8 +99,7 @@ def accumulation(run: Run):
 
 
 def multilineage(run: Run):
-    """Yield the share of clones that serve several lineages: seen, corrected for sampling, and for "
-    "sorting too."""
+    """Yield the share of clones that serve several lineages: seen, corrected for sampling, and sorting."""
     import pandas as pd
 
     from hsc_pipeline.tracking.multilineage import multilineage as estimate

@@ -37,9 +37,9 @@ def _areas(series: list[Series], top: Mapping, lineage: str, tissue: str) -> Fig
     where = f" of {tissue}" if tissue else ""
     caption = (
         f"Shares in samples of {lineage}{where}, of {FEWEST} counts or more; the rest up to 100 % is other "
-        f"clones. Colours: the {figures.TOP} clones of each subject with the largest shares, all its samples "
-        "here together; one colour is the same clone in all lineages of a subject, and another clone "
-        "in another subject. Axis of time: square root."
+        f"clones. Colours: the {figures.TOP} clones of each subject with the largest shares, all its "
+        "samples here together; one colour is the same clone in all lineages of a subject, and another "
+        "clone in another subject. Axis of time: square root."
     )
     label = f"Stacked areas of the shares of the largest clones in {lineage} over months, a panel a subject."
     name = f"largest-{''.join(c for c in lineage.lower() if c.isalnum())}"
@@ -57,8 +57,7 @@ def _heat(series: list[Series], lineages: list[str]) -> list[Figure]:
         return []
     caption = (
         f"The {HEAT_CLONES} clones of a subject with the largest shares, by the sample in which they are "
-        "largest; "
-        f"its {HEAT_SAMPLES} deepest samples, by lineage and month. White: not seen. Logarithmic."
+        f"largest; its {HEAT_SAMPLES} deepest samples, by lineage and month. White: not seen. Logarithmic."
     )
     label = "Heat map of the shares of the largest clones in all samples, a panel a subject."
     chart = figures.clone_heat(pd.concat(parts, ignore_index=True))
@@ -118,9 +117,8 @@ def diversity(found: Mapping, settings: Mapping) -> Section:
     elif len(raw):
         means = raw.groupby(["subject", "lineage", "month"], as_index=False)["shannon"].mean()
         caption = (
-            "Shannon index, nats, mean of the samples of a month; a line a subject. It rises with "
-            "depth, which "
-            "differs between samples. Axis of time: square root."
+            "Shannon index, nats, mean of the samples of a month; a line a subject. It rises with depth, "
+            "which differs between samples. Axis of time: square root."
         )
         chart = figures.lines(by_lineage(means.rename(columns={"shannon": "value"})), "lineage", "nats")
         blocks.append(
@@ -140,9 +138,8 @@ def _change(change: pd.DataFrame) -> TextTable:
         **{"second": "last", **same("difference", "low", "high", "p")},
     }
     caption = (
-        "Is the change real at this depth: the last sample of a series against its first from the "
-        "stable month "
-        f"on, both brought to the smaller depth; p by sampling alone, not corrected for the number of "
+        "Is the change real at this depth: the last sample of a series against its first from the stable "
+        "month on, both brought to the smaller depth; p by sampling alone, not corrected for the number of "
         f"rows. {INTERVAL}"
     )
     return table(change, columns, caption)
@@ -158,9 +155,9 @@ def _curves(found: Mapping) -> list[Figure]:
     rows = rows.sort_values(["subject", "sample", "depth"], kind="stable")
     caption = (
         f"Clones by depth in {rows['lineage'].iloc[0] or 'all'} samples: what a smaller sample would have "
-        "shown, and beyond "
-        "the dot, dashed, what a larger one may, by the clones seen once and twice. Where curves part at one "
-        f"depth, richness has changed; a curve that still climbs is far from all clones. {INTERVAL}"
+        "shown, and beyond the dot, dashed, what a larger one may, by the clones seen once and twice. "
+        "Where curves part at one depth, richness has changed; a curve that still climbs is far from all "
+        f"clones. {INTERVAL}"
     )
     label = "Curves with bands of clones by depth, a panel a subject."
     chart = figures.curves(rows, "counts of the sample")
@@ -201,8 +198,8 @@ def lineages(found: Mapping, settings: Mapping) -> Section:
         columns |= {"estimate": "corrected, sorts as stated", "low": "low ", "high": "high "}
         caption = (
             "Clones that serve two lineages or more. Naive: seen in two. Corrected: also for clones that a "
-            "sample misses; the last also for cells of other lineages in a sort, by the leak of the tracking "
-            f"file or else by the catalogue's purity. {INTERVAL}"
+            "sample misses; the last also for cells of other lineages in a sort, by the leak of the "
+            f"tracking file or else by the catalogue's purity. {INTERVAL}"
         )
         blocks.append(table(found["multilineage"], columns, caption))
     biased = found["bias"][found["bias"]["p_adjusted"] < 0.05] if len(found["bias"]) else found["bias"]
@@ -210,8 +207,8 @@ def lineages(found: Mapping, settings: Mapping) -> Section:
         columns = {**same("subject", "clone", "lineage", "count"), "log2_ratio": "log2 ratio"}
         columns |= {**same("low", "high"), "p_adjusted": "p, adjusted"}
         caption = (
-            f"Of the 30 largest clones of a subject, those larger or smaller in a lineage than in "
-            f"the others. {INTERVAL}"
+            "Of the 30 largest clones of a subject, those larger or smaller in a lineage than in the "
+            f"others. {INTERVAL}"
         )
         blocks.append(table(biased.sort_values("p_adjusted", kind="stable"), columns, caption, 30))
     return Section("lineages", "Lineages", "Lineages: what they share", blocks)
@@ -228,10 +225,9 @@ def _correlations(found: Mapping) -> list[Figure]:
         months = rows[f"month_{end}"].map("{:.3g}".format)
         rows = rows.assign(**{f"sample_{end}": rows[f"lineage_{end}"].replace("", "all") + " " + months})
     caption = (
-        "Pearson correlation of square roots of clone shares, of samples of "
-        f"{FEWEST} counts or more; samples in the order of average linkage, so that alike ones stand "
-        "together; at "
-        f"most {MOST_PLACES}. Blocks by lineage: lineages of their own clones; by time: clones replace one "
+        f"Pearson correlation of square roots of clone shares, of samples of {FEWEST} counts or more; "
+        "samples in the order of average linkage, so that alike ones stand together; at most "
+        f"{MOST_PLACES}. Blocks by lineage: lineages of their own clones; by time: clones replace one "
         "another."
     )
     label = "Heat map of the correlation of clone shares of samples, a panel a subject."

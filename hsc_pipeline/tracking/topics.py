@@ -77,8 +77,7 @@ def rarefied(run: Run):
 
 
 def curves(run: Run):
-    """Yield richness by depth, rarefied and extrapolated, of the first and last sample of each "
-    "`Run.marrow`."""
+    """Yield richness by depth, rarefied and extrapolated, of first and last samples of `Run.marrow`."""
     from hsc_pipeline.tracking.rarefaction import rarefaction
 
     if not run.whole_counts:
