@@ -1,12 +1,12 @@
-"""The study file: what a user writes, checked before any work, and filled from the catalogue."""
+"""The study: its file checked before any work, and filled from the catalogue."""
 
 import itertools
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from hsc_pipeline.catalogue import (
     CHOICE,
@@ -19,117 +19,21 @@ from hsc_pipeline.catalogue import (
     values_for,
 )
 from hsc_pipeline.errors import UserError, suggest
-from hsc_pipeline.events import KILLING, KINDS
+from hsc_pipeline.events import KILLING
 from hsc_pipeline.possible import check_product
 from hsc_pipeline.stages import STAGES
-
-SCHEMA_VERSION = 1
-SAMPLED_LINEAGES = ("neutrophil", "t_cell", "b_cell")
-
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
-Month = Annotated[float, Field(gt=0, le=240)]
-Overrides = dict[str, float | str]
-
-
-class Strict(BaseModel):
-    """A part of the study file: no unknown keys, no later change."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class ReleaseData(Strict):
-    """Measurements of a real product, which replace the model's draw."""
-
-    colonies: str | None = Field(None, description="Table of vector copies per colony.")
-    alleles: str | None = Field(None, description="Allele table or batch summary of CRISPResso2.")
-    sites: str | None = Field(None, description="Table of the product's integration sites.")
-
-
-class Event(Strict):
-    """Something that happens to every patient of an arm in a given month."""
-
-    kind: Literal[tuple(KINDS)] = Field(description="What happens.")
-    month: float = Field(ge=0, le=240, description="Months after infusion when it begins.")
-    duration_months: float | None = Field(
-        None, gt=0, le=240, description="How long it lasts; the catalogue's length by default."
-    )
-    size: float | None = Field(
-        None,
-        gt=0,
-        le=10,
-        description="How severe it is, in the meaning of its kind; the catalogue's size by default.",
-    )
-
-
-class ArmFile(Strict):
-    """What the patients of one arm are given, where it differs from the other arms."""
-
-    name: Name = Field(description="Short name, used in paths and figures.")
-    description: str = Field("", max_length=200, description="The arm in words, for the report.")
-    product: str | None = Field(None, description="A product of the catalogue, in place of the study's.")
-    product_data: ReleaseData = Field(
-        default_factory=ReleaseData, description="Release data of this arm's product."
-    )
-    events: list[Event] = Field(
-        default_factory=list, description="What happens in this arm, beside the events of the study."
-    )
-    set: Overrides = Field(
-        default_factory=dict, description="Catalogue values that this arm replaces, by name."
-    )
-
-
-class Sampling(Strict):
-    """When and from which cells the laboratory reads integration sites."""
-
-    months: list[Month] = Field(
-        [6, 12, 24, 60],
-        min_length=1,
-        description="Visits whose blood is sequenced; before month 6 most sites are of short-term cells.",
-    )
-    lineages: list[Literal[SAMPLED_LINEAGES]] = Field(
-        list(SAMPLED_LINEAGES), min_length=1, description="Sorted cells that are sequenced."
-    )
-
-
-class StudyFile(Strict):
-    """A simulated study of a gene-corrected stem-cell product."""
-
-    kind: Literal["study"] = Field(description="What this file describes.")
-    schema_version: Literal[SCHEMA_VERSION] = Field(description="Version of this format.")
-    name: Name = Field(description="Results go to results/<name>.")
-    title: str = Field("", max_length=200, description="The question in words, for the report.")
-    seed: int = Field(ge=0, lt=2**63, description="Seed of all random numbers.")
-    disease: str = Field(description="An entry of the catalogue.")
-    product: str | None = Field(
-        None, description="A product of the catalogue for this disease; the disease's own by default."
-    )
-    gene_table: str | None = Field(
-        None,
-        description="CSV of gene, class, frequency, chromosome, start, end, instead of the catalogue's.",
-    )
-    patients: int = Field(ge=1, le=10_000_000, description="Virtual patients in each arm.")
-    visits_months: list[Month] = Field(
-        min_length=1,
-        max_length=200,
-        description="Months after infusion at which patients are seen, increasing.",
-    )
-    arms: list[ArmFile] = Field(min_length=1, max_length=2000, description="What is compared.")
-    independent_arms: bool = Field(
-        False,
-        description="Draw other patients for each arm, as in a parallel-group trial, not the same ones.",
-    )
-    sampling: Sampling = Field(default_factory=Sampling, description="The laboratory's programme.")
-    events: list[Event] = Field(
-        default_factory=list, description="What happens in every arm, beside what comes by chance."
-    )
-    set: Overrides = Field(
-        default_factory=dict, description="Catalogue values that the study replaces, by name."
-    )
-    patients_per_job: int | None = Field(
-        None,
-        ge=1,
-        description="Patients simulated by one job; follows from the work; never changes a result.",
-    )
+from hsc_pipeline.study_file import (
+    SCHEMA_VERSION,
+    ArmFile,
+    Event,
+    Overrides,
+    ReleaseData,
+    Sampling,
+    Span,
+    StudyFile,
+    Sweep,
+    Uncertainty,
+)
 
 
 @dataclass(frozen=True)
@@ -418,7 +322,15 @@ def _sentence(problem: dict) -> str:
 
 
 def _model_at(parents: list) -> type[BaseModel]:
-    parts = {"arms": ArmFile, "sampling": Sampling, "product_data": ReleaseData, "events": Event}
+    parts = {
+        "arms": ArmFile,
+        "sampling": Sampling,
+        "product_data": ReleaseData,
+        "events": Event,
+        "sweep": Sweep,
+        "over": Span,
+        "uncertainty": Uncertainty,
+    }
     return next((parts[p] for p in reversed(parents) if p in parts), StudyFile)
 
 

@@ -16,7 +16,8 @@ from hsc_pipeline import __version__
 from hsc_pipeline.__main__ import main
 from hsc_pipeline.catalogue import EVIDENCE, FOLDER, UNITS, diseases, products, values_for
 from hsc_pipeline.stages import STAGES
-from hsc_pipeline.study import ArmFile, Event, ReleaseData, Sampling, StudyFile, load_study
+from hsc_pipeline.study import load_study
+from hsc_pipeline.study_file import ArmFile, Event, ReleaseData, Sampling, StudyFile
 from hsc_pipeline.tables import Table
 from hsc_pipeline.tracking.settings import ClonesFile, Privacy, Rules, Sites, StemCells, TrackingFile
 from hsc_pipeline.yaml_files import read_yaml
