@@ -1,5 +1,6 @@
 """What the report reads: every table as far as the figures need it, so that memory stays bounded."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -60,6 +61,8 @@ class Results:
         Patient with the median corrected share among those of the first arm with clones.
     performance, importance : pandas.DataFrame
         Of the surrogate models; empty where there were too few patients.
+    answers : mapping of str to DataFrame
+        Tables of models and trials by the name of their file; an empty one where there is no file.
     """
 
     study: dict
@@ -72,6 +75,7 @@ class Results:
     representative: int | None
     performance: pd.DataFrame
     importance: pd.DataFrame
+    answers: Mapping[str, pd.DataFrame]
 
     @property
     def patients(self) -> int:
@@ -125,7 +129,14 @@ def read_results(study: dict, arms: Sequence[str], files: Mapping) -> Results:
         representative=chosen,
         performance=pd.read_csv(files["performance"]),
         importance=pd.read_csv(files["importance"]),
+        answers=read_answers(files.get("answers", [])),
     )
+
+
+def read_answers(paths: Sequence[str | Path]) -> Mapping[str, pd.DataFrame]:
+    """Read tables of models and trials by the name of their file."""
+    found = {Path(path).stem: pd.read_csv(path) for path in paths}
+    return defaultdict(pd.DataFrame, found)
 
 
 def read_arms(
