@@ -5,11 +5,11 @@ import pandas as pd
 import pytest
 from sklearn.base import BaseEstimator, RegressorMixin
 
-from hsc_pipeline import models
-from hsc_pipeline.models import FEATURES, compare_to_baseline, design_matrix, errors, fit_surrogates
+from hsc_pipeline.models import surrogates
+from hsc_pipeline.models.surrogates import FEATURES, compare_to_baseline, design_matrix, errors, fit_surrogates
 
 # Two of the outcomes and a small forest show the same laws in less time.
-TARGETS = dict(list(models.TARGETS.items())[:2])
+TARGETS = dict(list(surrogates.TARGETS.items())[:2])
 SMALL = {"TARGETS": TARGETS, "TREES": 20, "PERMUTATIONS": 2}
 ARMS = ("full", "half")
 
@@ -59,7 +59,7 @@ def noise(features, rng):
 def small_models():
     with pytest.MonkeyPatch.context() as patch:
         for name, value in SMALL.items():
-            patch.setattr(models, name, value)
+            patch.setattr(surrogates, name, value)
         yield
 
 
@@ -128,9 +128,9 @@ class Spy(RegressorMixin, BaseEstimator):
 
 
 def test_no_patient_stands_on_both_sides_of_a_split(monkeypatch):
-    monkeypatch.setattr(models, "candidates", lambda seed: {"linear": Spy, "surrogate": Spy})
+    monkeypatch.setattr(surrogates, "candidates", lambda seed: {"linear": Spy, "surrogate": Spy})
     found = fit_surrogates(with_targets(linear), seed=1)
-    assert found["performance"]["fold"].nunique() == models.LARGEST_FOLDS
+    assert found["performance"]["fold"].nunique() == surrogates.LARGEST_FOLDS
 
 
 def test_the_spy_sees_a_split_by_row(monkeypatch):
@@ -140,7 +140,7 @@ def test_the_spy_sees_a_split_by_row(monkeypatch):
         def split(self, x, y, groups):
             return super().split(x, y)
 
-    monkeypatch.setattr(models, "candidates", lambda seed: {"linear": Spy, "surrogate": Spy})
+    monkeypatch.setattr(surrogates, "candidates", lambda seed: {"linear": Spy, "surrogate": Spy})
     monkeypatch.setattr("sklearn.model_selection.GroupKFold", ByRow)
     with pytest.raises(AssertionError):
         fit_surrogates(with_targets(linear), seed=1)

@@ -231,13 +231,13 @@ def test_changing_one_arm_reruns_one_arm(finished):
             ("Plan", "Product"),
         ),
         (
-            "models.py",
+            "models/surrogates.py",
             "TREES = 100",
             "TREES = 99",
             "Models",
             ("Plan", "Product", "Engraftment", "Blood", "Immunity"),
         ),
-        ("models.py", '"""Models: ', '"""The models: ', None, ("Models", "Report", "Manifest")),
+        ("models/surrogates.py", '"""Models: ', '"""The models: ', None, ("Models", "Report", "Manifest")),
     ],
     ids=["immunity", "engraftment", "models", "docstring"],
 )
