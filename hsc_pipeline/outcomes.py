@@ -1,8 +1,8 @@
 """Outcomes: one row per patient, from the product to the endpoints."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 
@@ -10,7 +10,8 @@ from hsc_pipeline.immunity.score import MEANING as DOMAINS_MEAN
 from hsc_pipeline.immunity.vaccine import worthwhile_month
 from hsc_pipeline.plan import landmark_month
 from hsc_pipeline.settings import Settings
-from hsc_pipeline.tables import Column, Table
+from hsc_pipeline.tables import Column, Table, read_patients, split_by_patient
+from hsc_pipeline.visits import MONITORED, lost_months, monitor, share, summarise_visits
 
 # Milestones of the immunity stage that are outcomes.
 MILESTONES_READ = {
@@ -18,6 +19,7 @@ MILESTONES_READ = {
     "naive_cd4_normal": "naive CD4+ T cells normal for age",
     "igg_independence": "enough IgG of one's own",
 }
+EVENTS_TOLD = ("transformation", "graft_failure", "rescue", "none")
 _POINTS = {"unit": "points", "least": 0, "most": 100}
 _SHARE = {"unit": "", "least": 0, "most": 1}
 
@@ -47,6 +49,9 @@ OUTCOMES = Table(
         "neutrophil_recovery_day": Column(
             pa.float64(), "days", "day of neutrophil engraftment; empty without aplasia", 0, None, True
         ),
+        "platelet_recovery_day": Column(
+            pa.float64(), "days", "day of platelet engraftment; empty without aplasia", 0, None, True
+        ),
         "engrafted_clones": Column(pa.int64(), "clones", "corrected stem cells that took", 0),
         "graft_failure": Column(
             pa.bool_(), "", "infused, and fewer infused stem cells took, corrected or not, than the limit"
@@ -57,11 +62,39 @@ OUTCOMES = Table(
         "transformation_month": Column(
             pa.float64(), "months", "first malignant transformation; empty if none", 0, None, True
         ),
+        "lost_month": Column(
+            pa.float64(), "months", "end of follow-up before the last visit; empty if kept", 0, None, True
+        ),
+        "last_seen_month": Column(pa.float64(), "months", "last visit that was kept; 0 if none was", 0),
+        "visits_missed": Column(pa.int16(), "visits", "missed while in follow-up", 0),
+        "event": Column(
+            pa.string(),
+            "",
+            "first of transformation, graft_failure and rescue while in follow-up; none: censored",
+        ),
+        "event_month": Column(pa.float64(), "months", "of that event, or end of follow-up", 0),
         "landmark_month": Column(pa.float64(), "months", "visit of the columns that follow", 0),
         "benefit": Column(
             pa.bool_(),
             "",
             "infused, and corrected cells and function of the deciding lineage reach their limits",
+        ),
+        "benefit_seen": Column(
+            pa.bool_(), "", "the same as the trial sees it; empty if the visit was missed", nullable=True
+        ),
+        "benefit_month": Column(
+            pa.float64(), "months", "first visit with benefit; empty if never", 0, None, True
+        ),
+        "readout_value": Column(
+            pa.float64(),
+            "see readouts",
+            "of the disease's read-out that benefit.readout names; empty if it names none",
+            0,
+            None,
+            True,
+        ),
+        "insertional_share": Column(
+            pa.float64(), meaning="stem cells with an insertion that deregulates a gene of growth", **_SHARE
         ),
         "driver_share": Column(
             pa.float64(), meaning="stem cells with a driver of clonal haematopoiesis, of any origin", **_SHARE
@@ -75,6 +108,9 @@ OUTCOMES = Table(
         "platelets_per_ul": Column(pa.float64(), "cells/uL", "platelets", 0),
         "t_protected": Column(pa.bool_(), "", "functional CD3+ cells within the interval for age"),
         "platelets_safe": Column(pa.bool_(), "", "platelets above the bleeding threshold"),
+        "platelets_safe_month": Column(
+            pa.float64(), "months", "first visit with platelets above it; empty if never", 0, None, True
+        ),
         "clearance_day": Column(pa.float64(), "days", "day a respiratory virus is cleared", 0),
         "immune_score": Column(pa.float64(), meaning="composite immune competence", **_POINTS),
         **{
@@ -119,11 +155,65 @@ OUTCOMES = Table(
             **_SHARE,
         ),
         "dominance_alarm": Column(pa.bool_(), "", "whether that share passed the alarm"),
+        "first_alarm_month": Column(
+            pa.float64(), "months", "first visit that raised it; empty if none did", 0, None, True
+        ),
     },
 )
 
+# Tables of an arm that are read, beside the integration sites.
+READ = (
+    "patients",
+    "products",
+    "grafts",
+    "marrow",
+    "transformations",
+    "counts",
+    "readouts",
+    "recovery",
+    "reconstitution",
+    "immune_markers",
+    "milestones",
+    "challenges",
+    "vaccine_responses",
+    "infection_risk",
+    "infection_episodes",
+    "autoimmune_reset",
+    "scores",
+)
+PART = 500  # patients held in memory together
 READ_PATHOGEN = "respiratory_virus"  # whose day of clearance is an outcome
-FEWEST_FRAGMENTS = 100  # below, the largest share says more of the sample than of the clones
+
+
+def summarise_in_parts(
+    arm: str, files: Mapping[str, str | Path], patients: int, settings: Settings
+) -> Iterator[dict[str, pa.Table]]:
+    """Yield `OUTCOMES` and `visits.VISITS` of one arm for some patients at a time, so that memory stays flat.
+
+    Parameters
+    ----------
+    arm : str
+    files : mapping of str to path
+        The arm's tables in `READ` and ``integration_sites``, by name.
+    patients : int
+        In the arm.
+    settings : Settings
+        Of the stage ``outcomes``.
+    """
+    for first in range(0, patients, PART):
+        some = (first, min(first + PART, patients) - 1)
+        yield summarise(arm, {name: read_patients(path, some) for name, path in files.items()}, settings)
+
+
+def summarise(arm: str, tables: Mapping[str, pa.Table], settings: Settings) -> dict[str, pa.Table]:
+    """Return ``outcomes`` and ``visits`` of an arm's tables, as the stages write them."""
+    sites = tables["integration_sites"]
+    each = split_by_patient(sites, sorted(set(sites.column("patient").to_pylist())))
+    frames = {name: tables[name].to_pandas() for name in READ}
+    frames["monitoring"] = monitor(each.values())
+    visits = summarise_visits(arm, frames, settings)
+    frames["visits"] = visits.to_pandas()
+    return {"outcomes": summarise_arm(arm, frames, settings), "visits": visits}
 
 
 def summarise_arm(arm: str, tables: Mapping[str, pd.DataFrame], settings: Settings) -> pa.Table:
@@ -134,9 +224,9 @@ def summarise_arm(arm: str, tables: Mapping[str, pd.DataFrame], settings: Settin
     arm : str
     tables : mapping of str to pandas.DataFrame
         ``patients``, ``products``, ``grafts``, ``marrow``, ``transformations``, ``counts``,
-        ``recovery``, ``monitoring`` (of `monitor`), ``reconstitution``, ``milestones``, ``challenges``,
-        ``vaccine_responses``, ``infection_risk``, ``infection_episodes``, ``autoimmune_reset`` and
-        ``scores`` of the arm.
+        ``readouts``, ``recovery``, ``visits`` (of `visits.VISITS`), ``reconstitution``, ``milestones``,
+        ``challenges``, ``vaccine_responses``, ``infection_risk``, ``infection_episodes``,
+        ``autoimmune_reset`` and ``scores`` of the arm.
     settings : Settings
         Of the stage ``outcomes``.
     """
@@ -160,36 +250,80 @@ def summarise_arm(arm: str, tables: Mapping[str, pd.DataFrame], settings: Settin
         & (at_start["corrected"] + at_start["uncorrected"] < settings["benefit.graft_cells"]),
         transformation_month=tables["transformations"].groupby("patient")["month"].min(),
         landmark_month=landmark,
-        benefit=base["infused"] & _benefits(counts, tables["autoimmune_reset"], landmark, settings),
-        driver_share=_share(at_landmark["driver_cells"], cells),
+        insertional_share=share(at_landmark["insertional_cells"], cells),
+        driver_share=share(at_landmark["driver_cells"], cells),
+        readout_value=_readout(tables["readouts"], landmark, settings),
         stem_cell_chimerism=(at_landmark["corrected"] / cells.where(cells > 0)).fillna(0.0),
         live_clones=at_landmark["live_clones"],
         vcn_neutrophil=vcn["neutrophil"],
-        corrected_t_cells=_share(corrected["cd4_t"] + corrected["cd8_t"], t_cells),
-        corrected_b_cells=_share(corrected["b_cell"], per_ul["b_cell"]),
+        corrected_t_cells=share(corrected["cd4_t"] + corrected["cd8_t"], t_cells),
+        corrected_b_cells=share(corrected["b_cell"], per_ul["b_cell"]),
         cd4_per_ul=per_ul["cd4_t"],
         platelets_per_ul=per_ul["platelet"],
         platelets_safe=per_ul["platelet"] >= settings["benefit.platelets_per_ul"],
         **_immunity(tables, base.index, landmark, settings),
-        **_monitoring(tables["monitoring"], base.index, settings["alarm.top_clone_share"]),
-    ).reset_index()
+        **_at_visits(tables["visits"], landmark, settings),
+    )
+    out = out.assign(**_follow_up(out, tables, settings)).reset_index()
     return OUTCOMES.build({name: out[name].to_numpy() for name in OUTCOMES.columns})
 
 
-def _share(part: pd.Series, whole: pd.Series) -> pd.Series:
-    return (part / whole.where(whole > 0)).fillna(0.0).clip(upper=1.0)
+def _readout(readouts: pd.DataFrame, landmark: float, settings: Settings) -> pd.Series:
+    chosen = (readouts["readout"] == settings["benefit.readout"]) & (readouts["month"] == landmark)
+    return readouts[chosen].set_index("patient")["value"].astype(float)
 
 
-def _benefits(counts: pd.DataFrame, reset: pd.DataFrame, landmark: float, settings: Settings) -> pd.Series:
-    """Tell whose deciding lineage has enough corrected cells and function, with autoimmunity reset."""
-    at_landmark = reset[reset["month"] == landmark].set_index("patient")
-    gone = at_landmark["score"] >= 100 * settings["benefit.reset_share"]
-    deciding = counts[counts["lineage"] == settings["benefit.lineage"]].set_index("patient")
-    return (
-        (deciding["corrected_fraction"] >= settings["benefit.corrected_fraction"])
-        & (deciding["function"] >= settings["benefit.function"])
-        & gone
-    )
+def _at_visits(visits: pd.DataFrame, landmark: float, settings: Settings) -> dict[str, pd.Series]:
+    """Return what is read from the row of each visit: benefit, and the samples of `MONITORED`."""
+    at_landmark = visits[visits["month"] == landmark].set_index("patient")
+    last = visits[visits["month"] == max(settings.study["sampling"]["months"])].set_index("patient")
+    largest = visits.groupby("patient")[f"lab_top_share_{MONITORED}"].max()
+    return {
+        "benefit": at_landmark["benefit"],
+        "benefit_seen": at_landmark["benefit"].astype(object).where(at_landmark["seen"], None),
+        "benefit_month": _first(visits, visits["benefit"]),
+        "platelets_safe_month": _first(
+            visits, visits["platelets_per_ul"] >= settings["benefit.platelets_per_ul"]
+        ),
+        "observed_sites": last[f"lab_sites_{MONITORED}"].fillna(0).astype("int64"),
+        "observed_shannon": last[f"lab_shannon_{MONITORED}"].fillna(0.0),
+        "largest_share": largest,
+        "dominance_alarm": largest > settings["alarm.top_clone_share"],
+        "first_alarm_month": _first(visits, visits["alarm"]),
+    }
+
+
+def _first(visits: pd.DataFrame, holds: pd.Series) -> pd.Series:
+    """Return the first month by patient in which something holds."""
+    return visits[holds].groupby("patient")["month"].min()
+
+
+def _follow_up(
+    out: pd.DataFrame, tables: Mapping[str, pd.DataFrame], settings: Settings
+) -> dict[str, pd.Series]:
+    """Return how long each patient was followed, and what ended it: competing events, or censoring."""
+    visits, last = tables["visits"], settings.study["visits_months"][-1]
+    lost = pd.Series(lost_months(tables["patients"], settings)).reindex(out.index)
+    end = lost.clip(upper=last)
+    seen = visits[visits["seen"]].groupby("patient")["month"]
+    in_follow_up = visits[visits["month"] < lost.reindex(visits["patient"]).to_numpy()]
+    missed = (~in_follow_up["seen"]).groupby(in_follow_up["patient"]).sum()
+    failed = out["rescue_month"].fillna(settings.study["visits_months"][0]).where(out["graft_failure"])
+    months = pd.DataFrame(
+        {
+            "transformation": out["transformation_month"],
+            "graft_failure": failed,
+            "rescue": out["rescue_month"],
+        }
+    ).astype(float)
+    months = months.where(months.le(end, axis=0)).assign(none=end)
+    return {
+        "lost_month": lost.where(lost < last),
+        "last_seen_month": seen.max().reindex(out.index).fillna(0.0),
+        "visits_missed": missed.reindex(out.index).fillna(0).astype("int16"),
+        "event": months.idxmin(axis=1),
+        "event_month": months.min(axis=1),
+    }
 
 
 def _immunity(
@@ -227,54 +361,3 @@ def _immunity(
 def _own(table: pd.DataFrame, month: float) -> pd.DataFrame:
     """Return the rows of the patients themselves, not of their twins, at one visit."""
     return table[(table["who"] == "patient") & (table["month"] == month)]
-
-
-def monitor(
-    patients: Iterable[pa.Table], months: Sequence[float], lineage: str = "neutrophil"
-) -> pd.DataFrame:
-    """Read diversity and dominance from one lineage's samples, as a laboratory would.
-
-    Parameters
-    ----------
-    patients : iterable of pyarrow.Table
-        `blood.INTEGRATION_SITES` patient by patient, so that memory stays flat.
-    months : sequence of float
-        Visits whose blood is sequenced.
-    lineage : str
-
-    Returns
-    -------
-    pandas.DataFrame
-        By patient: ``observed_sites`` and ``observed_shannon`` of the last sample, and
-        ``largest_share`` of any sample of at least a hundred fragments.
-    """
-    rows = {}
-    for table in patients:
-        sites = table.select(["patient", "month", "lineage", "fragments"]).to_pandas()
-        sites = sites[sites["lineage"] == lineage]
-        if sites.empty:
-            continue
-        samples = sites.groupby("month")["fragments"]
-        total = samples.sum()
-        shares = (samples.max() / total)[total >= FEWEST_FRAGMENTS]
-        last = sites.loc[sites["month"] == max(months), "fragments"]
-        index = shannon(last.to_numpy()) if len(last) else 0.0
-        rows[int(sites["patient"].iloc[0])] = (len(last), index, shares.max())
-    columns = ["observed_sites", "observed_shannon", "largest_share"]
-    return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
-
-
-def _monitoring(seen: pd.DataFrame, patients: pd.Index, alarm: float) -> dict[str, pd.Series]:
-    seen = seen.reindex(patients)
-    return {
-        "observed_sites": seen["observed_sites"].fillna(0).astype("int64"),
-        "observed_shannon": seen["observed_shannon"].fillna(0.0).astype(float),
-        "largest_share": seen["largest_share"].astype(float),
-        "dominance_alarm": seen["largest_share"].astype(float) > alarm,
-    }
-
-
-def shannon(counts: np.ndarray) -> float:
-    """Return the Shannon index in nats."""
-    share = np.asarray(counts, float) / np.sum(counts)
-    return max(0.0, float(-(share * np.log(share)).sum()))

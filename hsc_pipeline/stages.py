@@ -158,6 +158,7 @@ STAGES: dict[str, Reads] = {
         study=("visits_months",),
     ),
     "outcomes": Reads(
-        values=("benefit.", "alarm.", "vaccine.worthwhile_share"), study=("visits_months", "sampling")
+        values=("benefit.", "alarm.", "followup.", "vaccine.worthwhile_share"),
+        study=("visits_months", "sampling"),
     ),
 }

@@ -118,13 +118,17 @@ class Table:
 
     def read(self, path: str | Path, patients: tuple[int, int] | None = None) -> pa.Table:
         """Read and check a table, or the rows of the first to the last of some patients only."""
-        chosen = None
-        if patients is not None:
-            first, last = patients
-            chosen = (pc.field("patient") >= first) & (pc.field("patient") <= last)
-        with whole(path):
-            table = pq.read_table(path, filters=chosen, use_threads=False)
-        return self.check(table, str(path))
+        return self.check(read_patients(path, patients), str(path))
+
+
+def read_patients(path: str | Path, patients: tuple[int, int] | None = None) -> pa.Table:
+    """Read a table unchecked, or the rows of the first to the last of some patients only."""
+    chosen = None
+    if patients is not None:
+        first, last = patients
+        chosen = (pc.field("patient") >= first) & (pc.field("patient") <= last)
+    with whole(path):
+        return pq.read_table(path, filters=chosen, use_threads=False)
 
 
 @contextmanager
@@ -155,6 +159,17 @@ def write_csv(path: str | Path, table: pa.Table) -> None:
     """Write a table that a person opens."""
     with replacing(path) as aside:
         pyarrow.csv.write_csv(table, aside)
+
+
+def copy_csv(source: str | Path, path: str | Path) -> None:
+    """Write a table for a person to open, one row group at a time, so that memory stays flat."""
+    with ExitStack() as stack:
+        stack.enter_context(whole(source))
+        file = stack.enter_context(pq.ParquetFile(source))
+        aside = stack.enter_context(replacing(path))
+        writer = stack.enter_context(pyarrow.csv.CSVWriter(aside, file.schema_arrow))
+        for index in range(file.num_row_groups):
+            writer.write_table(file.read_row_group(index, use_threads=False))
 
 
 def write_together(paths: Mapping[str, str | Path], parts: Iterable[Mapping[str, pa.Table]]) -> None:

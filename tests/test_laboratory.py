@@ -20,8 +20,8 @@ from hsc_pipeline.blood.laboratory import (
     sort_cells,
 )
 from hsc_pipeline.blood.lineages import BRANCHES, NUCLEATED, PARTS, Blood
-from hsc_pipeline.outcomes import shannon
 from hsc_pipeline.product.editing import OUTCOMES
+from hsc_pipeline.visits import shannon
 from tests.statistics_of import LIMIT, z_of_mean
 
 LINEAGES_SORTED = list(SORTED)

@@ -7,15 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hsc_pipeline.outcomes import (
-    FEWEST_FRAGMENTS,
-    MILESTONES_READ,
-    OUTCOMES,
-    monitor,
-    shannon,
-    summarise_arm,
-)
+from hsc_pipeline.outcomes import MILESTONES_READ, OUTCOMES, READ, summarise_arm
 from hsc_pipeline.plan import landmark_month
+from hsc_pipeline.visits import FEWEST_FRAGMENTS, VISITS, monitor, shannon, summarise_visits
 
 # A product of a handful of stem cells keeps the simulation short; nothing else differs from the default.
 FEW_CELLS = {"product.lt_hsc_per_cd34": 1e-5}
@@ -29,7 +23,15 @@ MAY_BE_EMPTY = [
     "rescue_month",
     "transformation_month",
     "largest_share",
+    "platelet_recovery_day",
+    "lost_month",
+    "benefit_seen",
+    "benefit_month",
+    "readout_value",
+    "platelets_safe_month",
+    "first_alarm_month",
 ]
+ALL_COME = {"followup.lost_per_year": 0.0, "followup.missed_share": 0.0}
 
 
 @pytest.fixture(scope="module")
@@ -48,11 +50,11 @@ def empty_arm(simulate_arm):
 def summarise(settings_for):
     def rows(tables, changes=None, **keys):
         sites = tables["integration_sites"]
-        given = settings_for("outcomes", changes, **keys)
+        given = settings_for("outcomes", ALL_COME | (changes or {}), **keys)
         each = (pa.Table.from_pandas(rows) for _, rows in sites.groupby("patient"))
-        seen = monitor(each, given.study["sampling"]["months"])
-        summary = summarise_arm("trial", {**tables, "monitoring": seen}, given)
-        return OUTCOMES.check(summary).to_pandas().set_index("patient")
+        frames = {name: tables[name] for name in READ} | {"monitoring": monitor(each)}
+        frames["visits"] = VISITS.check(summarise_visits("trial", frames, given)).to_pandas()
+        return OUTCOMES.check(summarise_arm("trial", frames, given)).to_pandas().set_index("patient")
 
     return rows
 

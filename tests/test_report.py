@@ -17,7 +17,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 import pytest
 import yaml
 from scipy.stats import binomtest, quantile_test
@@ -28,7 +27,7 @@ from hsc_pipeline.engraftment import CLONE_SIZES, DRIVER_CLONES, GRAFTS, MARROW,
 from hsc_pipeline.immunity import TABLES as IMMUNITY
 from hsc_pipeline.immunity.ranges import SCORE_RANGES
 from hsc_pipeline.models import fit_surrogates
-from hsc_pipeline.outcomes import monitor, shannon, summarise_arm
+from hsc_pipeline.outcomes import summarise
 from hsc_pipeline.plan import EVENTS, PATIENTS
 from hsc_pipeline.product import CLONES, DRIVERS, PRODUCTS, SITES
 from hsc_pipeline.report import head_of, intervals, measures, write_report
@@ -50,6 +49,7 @@ from hsc_pipeline.report.wording import number, with_interval
 from hsc_pipeline.settings import Settings
 from hsc_pipeline.study import load_study
 from hsc_pipeline.tables import write
+from hsc_pipeline.visits import shannon
 
 HOSTILE = "<script>alert(1)</script>"
 TABLES = {
@@ -89,11 +89,7 @@ def simulate(folder: Path, content: Mapping, drop: Sequence[str] = ()) -> tuple[
         for name, table in tables.items():
             files[name].append(str(folder / arm / f"{name}.parquet"))
             write(files[name][-1], table)
-        frames = {name: table.to_pandas() for name, table in tables.items()}
-        read = tables["integration_sites"]
-        each = (read.filter(pc.equal(read["patient"], patient)) for patient in range(study.file.patients))
-        frames["monitoring"] = monitor(each, study.file.sampling.months)
-        rows.append(summarise_arm(arm, frames, Settings(**study.settings("outcomes", arm))))
+        rows.append(summarise(arm, tables, Settings(**study.settings("outcomes", arm)))["outcomes"])
     files |= {name: str(folder / f"{name}.csv") for name in ("performance", "importance", "predictions")}
     files |= {"outcomes": str(folder / "outcomes.parquet"), "study": str(folder / "study.yaml")}
     write(files["outcomes"], pa.concat_tables(rows))

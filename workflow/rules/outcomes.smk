@@ -1,4 +1,4 @@
-# Outcomes: one row per patient.
+# Outcomes: one row per patient, and one per patient and visit.
 
 
 rule summarise_arm:
@@ -9,9 +9,11 @@ rule summarise_arm:
         marrow="results/{study}/engraftment/{arm}/marrow.parquet",
         transformations="results/{study}/engraftment/{arm}/transformations.parquet",
         counts="results/{study}/blood/{arm}/counts.parquet",
+        readouts="results/{study}/blood/{arm}/readouts.parquet",
         recovery="results/{study}/blood/{arm}/recovery.parquet",
         integration_sites="results/{study}/blood/{arm}/integration_sites.parquet",
         reconstitution="results/{study}/immunity/{arm}/reconstitution.parquet",
+        immune_markers="results/{study}/immunity/{arm}/immune_markers.parquet",
         milestones="results/{study}/immunity/{arm}/milestones.parquet",
         challenges="results/{study}/immunity/{arm}/challenges.parquet",
         vaccine_responses="results/{study}/immunity/{arm}/vaccine_responses.parquet",
@@ -20,7 +22,8 @@ rule summarise_arm:
         autoimmune_reset="results/{study}/immunity/{arm}/autoimmune_reset.parquet",
         scores="results/{study}/immunity/{arm}/scores.parquet",
     output:
-        "results/{study}/outcomes/{arm}.parquet",
+        outcomes="results/{study}/outcomes/{arm}/outcomes.parquet",
+        visits="results/{study}/outcomes/{arm}/visits.parquet",
     log:
         "results/{study}/logs/outcomes/{arm}.log",
     benchmark:
@@ -32,6 +35,7 @@ rule summarise_arm:
         mem_mb=lambda wildcards, attempt: 3000 * attempt,
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
+        patients=STUDY.file.patients,
         settings=settings_of("outcomes"),
         code=code_hash("outcomes"),
     message:
@@ -42,9 +46,11 @@ rule summarise_arm:
 
 rule outcomes:
     input:
-        arms_of(rules.summarise_arm.output[0]),
+        outcomes=arms_of(rules.summarise_arm.output.outcomes),
+        visits=arms_of(rules.summarise_arm.output.visits),
     output:
-        parquet="results/{study}/outcomes.parquet",
+        outcomes="results/{study}/outcomes.parquet",
+        visits="results/{study}/visits.parquet",
         csv="results/{study}/outcomes.csv",
     log:
         "results/{study}/logs/outcomes/outcomes.log",

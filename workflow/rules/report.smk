@@ -58,7 +58,7 @@ rule manifest:
         report="results/{study}/report.html",
         outcomes=[
             *rules.outcomes.output,
-            *arms_of(rules.summarise_arm.output[0]),
+            *[arms_of(path) for path in rules.summarise_arm.output],
         ],
         models=rules.fit_surrogates.output,
         plan=[arms_of(path) for path in rules.plan_patients.output],

@@ -1,23 +1,15 @@
-"""Summarise one arm, a row per patient."""
+"""Summarise one arm, a row per patient, and a row per patient and visit."""
 
 from hsc_pipeline.logs import start
 
 start(snakemake.log[0])
 
-import pyarrow.parquet as pq
-
-from hsc_pipeline.outcomes import monitor, summarise_arm
+from hsc_pipeline.outcomes import summarise_in_parts
 from hsc_pipeline.settings import Settings
-from hsc_pipeline.tables import each_patient, whole, write
+from hsc_pipeline.tables import write_together
 
-files = dict(snakemake.input.items())
-settings = Settings(**snakemake.params.settings)
-monitoring = monitor(each_patient(files.pop("integration_sites")), settings.study["sampling"]["months"])
-tables = {}
-for name, path in files.items():
-    with whole(path):
-        tables[name] = pq.read_table(path, use_threads=False).to_pandas()
-write(
-    snakemake.output[0],
-    summarise_arm(snakemake.wildcards.arm, {**tables, "monitoring": monitoring}, settings),
+settings, people = Settings(**snakemake.params.settings), snakemake.params.patients
+write_together(
+    dict(snakemake.output.items()),
+    summarise_in_parts(snakemake.wildcards.arm, dict(snakemake.input.items()), people, settings),
 )
