@@ -10,6 +10,7 @@ from hsc_pipeline.immunity import assess_patients
 from hsc_pipeline.plan import plan_events, plan_patients
 from hsc_pipeline.product import make_products
 from hsc_pipeline.settings import Settings
+from hsc_pipeline.stages import STAGES
 from hsc_pipeline.study import Study
 from hsc_pipeline.tables import by_patient
 
@@ -32,21 +33,24 @@ def simulate_arm(study: Study, arm: str, patients: Sequence[int] | None = None) 
         By the name of the table.
     """
     numbers = range(study.file.patients) if patients is None else patients
+    settings = {stage: Settings(**study.settings(stage, arm)) for stage in STAGES}
+    return simulate(settings, arm, numbers)
 
-    def settings(stage: str) -> Settings:
-        return Settings(**study.settings(stage, arm))
+
+def simulate(settings: Mapping[str, Settings], arm: str, numbers: Sequence[int]) -> dict[str, pa.Table]:
+    """Return the same of some patients under settings by stage."""
 
     def split(tables: Mapping[str, pa.Table], *names: str) -> list[dict]:
         return [by_patient(tables[name], numbers) for name in names]
 
-    plan = plan_patients(numbers, settings("plan"), arm)
+    plan = plan_patients(numbers, settings["plan"], arm)
     rows = plan.to_pylist()
-    happens = plan_events(rows, settings("plan"))
-    made = join(make_products(rows, settings("product")))
+    happens = plan_events(rows, settings["plan"])
+    made = join(make_products(rows, settings["product"]))
     products = {row["patient"]: row for row in made["products"].to_pylist()}
     clones, sites, drivers = split(made, "clones", "sites", "drivers")
     events = by_patient(happens, numbers)
-    marrow = join(engraft_patients(rows, products, clones, drivers, events, settings("engraftment")))
+    marrow = join(engraft_patients(rows, products, clones, drivers, events, settings["engraftment"]))
     blood = join(
         bleed_patients(
             rows,
@@ -55,11 +59,11 @@ def simulate_arm(study: Study, arm: str, patients: Sequence[int] | None = None) 
             sites,
             *split(marrow, "marrow", "clone_sizes"),
             events,
-            settings("blood"),
+            settings["blood"],
         )
     )
     before = {"events": happens, **made, **marrow, **blood}
-    scores = join(assess_patients(rows, before, settings("immunity")))
+    scores = join(assess_patients(rows, before, settings["immunity"]))
     return {"patients": plan, **before, **scores}
 
 

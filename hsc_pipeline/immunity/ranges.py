@@ -22,6 +22,7 @@ from hsc_pipeline.immunity.score import DOMAINS, domain_score, geometric_mean
 from hsc_pipeline.immunity.tolerance import immunogenicity_patient
 from hsc_pipeline.immunity.vaccine import vaccinate_patient
 from hsc_pipeline.immunity.within_host import parameters_of, read, score, solve
+from hsc_pipeline.prior import within
 from hsc_pipeline.settings import Settings
 from hsc_pipeline.streams import stream
 from hsc_pipeline.tables import Column, Table
@@ -29,7 +30,6 @@ from hsc_pipeline.tables import Column, Table
 DRAWS = 48
 FEWEST = 24  # draws that make a band
 LEVEL = (0.05, 0.95)
-LOG_FROM = 5  # a range as wide as this is drawn on its logarithm
 # Scores beside the composite: table, and the row of a visit.
 BESIDE: dict[str, tuple[str, dict[str, str]]] = {
     "infection": ("infection_risk", {"who": "patient"}),
@@ -152,10 +152,7 @@ def drawn(ranges: Ranges, seed: int, settings: Settings, names: set[str] | None 
         if names is None or name in names:
             rng = stream(seed, f"immunity.ranges.{name}")
             u = (rng.permutation(DRAWS) + rng.random(DRAWS)) / DRAWS
-            if least > 0 and most / least >= LOG_FROM:
-                values[name] = least * (most / least) ** u
-            else:
-                values[name] = least + (most - least) * u
+            values[name] = within(u, least, most)
     for draw in range(DRAWS):
         changed = {name: float(column[draw]) for name, column in values.items()}
         yield replace(settings, values={**settings.values, **changed})

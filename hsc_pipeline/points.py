@@ -1,0 +1,234 @@
+"""Points: other values than an arm's, each simulated in patients of its own, from plan to outcomes.
+
+A sweep lays its points where the study file asks; the uncertainty of the catalogue draws all its
+uncertain values together.  Both are simulated in memory, many points a job: only outcomes are kept.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from hsc_pipeline.chain import simulate
+from hsc_pipeline.errors import ModelError
+from hsc_pipeline.outcomes import OUTCOMES, summarise
+from hsc_pipeline.prior import within
+from hsc_pipeline.settings import Settings
+from hsc_pipeline.streams import stream
+from hsc_pipeline.tables import Column, Table
+from hsc_pipeline.visits import VISITS
+
+_POINT = Column(pa.int32(), "", "number of the point", 0)
+_ARM = Column(pa.string(), "", "arm whose values the point replaces")
+
+POINTS = Table(
+    "points",
+    ("point", "arm", "parameter"),
+    {
+        "point": _POINT,
+        "arm": _ARM,
+        "parameter": Column(pa.string(), "", "name of a catalogue value"),
+        "value": Column(pa.float64(), "see the catalogue", "what it is at the point"),
+    },
+)
+POINT_OUTCOMES = Table("outcomes", ("point", *OUTCOMES.key), {"point": _POINT, **OUTCOMES.columns})
+POINT_VISITS = Table("visits", ("point", *VISITS.key), {"point": _POINT, **VISITS.columns})
+FAILED = Table(
+    "failed",
+    ("point", "arm"),
+    {
+        "point": _POINT,
+        "arm": _ARM,
+        "reason": Column(pa.string(), "", "why values that are possible one by one are not together"),
+    },
+)
+
+
+def lay_sweep(sweep: Mapping, arm: str, whole: Sequence[str], seed: int) -> pa.Table:
+    """Return `POINTS` of a sweep.
+
+    Parameters
+    ----------
+    sweep : mapping
+        The part of the study file: ``design``, ``over``, ``points``.
+    arm : str
+    whole : sequence of str
+        Names of values that are whole numbers.
+    seed : int
+        Of the study.
+    """
+    over = sweep["over"]
+    if sweep["design"] == "grid":
+        axes = np.meshgrid(*(levels(span) for span in over.values()), indexing="ij")
+        columns = {name: axis.ravel() for name, axis in zip(over, axes, strict=True)}
+    else:
+        u = filled_cube(sweep["design"], sweep["points"], len(over), seed)
+        columns = {name: spanned(u[:, i], span) for i, (name, span) in enumerate(over.items())}
+    columns = {name: np.round(column) if name in whole else column for name, column in columns.items()}
+    return long(columns, [arm])
+
+
+def levels(span: Mapping) -> np.ndarray:
+    """Return the values of a span on a grid."""
+    if span["values"]:
+        return np.array(span["values"], float)
+    space = np.geomspace if span["scale"] == "log" else np.linspace
+    return space(span["least"], span["most"], span["levels"])
+
+
+def spanned(u: np.ndarray, span: Mapping) -> np.ndarray:
+    """Return the values of a span at quantiles, or of a list with equal chances."""
+    if span["values"]:
+        listed = np.array(span["values"], float)
+        return listed[np.minimum((u * len(listed)).astype(int), len(listed) - 1)]
+    least, most = span["least"], span["most"]
+    if span["scale"] == "log":
+        return least * (most / least) ** u
+    return least + (most - least) * u
+
+
+def filled_cube(design: str, points: int, dimensions: int, seed: int) -> np.ndarray:
+    """Return points that fill the unit cube: scipy's Latin hypercube or scrambled Sobol sequence.
+
+    Returns
+    -------
+    array of float, shape (points, dimensions)
+    """
+    from scipy.stats import qmc
+
+    rng = stream(seed, f"points.{design}")
+    if design == "sobol":
+        return qmc.Sobol(dimensions, scramble=True, rng=rng).random_base2(int(math.log2(points)))
+    return qmc.LatinHypercube(dimensions, rng=rng).random(points)
+
+
+def draw_uncertain(ranges: Mapping[str, Mapping[str, Sequence]], draws: int, seed: int) -> pa.Table:
+    """Return `POINTS` of draws of all uncertain values together: a Latin hypercube over their ranges.
+
+    A value has the same draws in every arm, and whatever else is drawn.
+
+    Parameters
+    ----------
+    ranges : mapping of str to mapping of str to (least, most, whole)
+        By arm and name of the value.
+    draws : int
+    seed : int
+        Of the study.
+    """
+    drawn = {}
+    for name, (least, most, whole) in {n: r for own in ranges.values() for n, r in own.items()}.items():
+        rng = stream(seed, f"points.uncertainty.{name}")
+        u = (rng.permutation(draws) + rng.random(draws)) / draws
+        drawn[name] = within(u, least, most, whole)
+    return pa.concat_tables(
+        [long({name: drawn[name] for name in own}, [arm], draws) for arm, own in ranges.items()]
+    )
+
+
+def draw_posterior(
+    rows: Mapping[str, Sequence[float]], arms: Sequence[str], draws: int, seed: int
+) -> pa.Table:
+    """Return `POINTS` of rows of a posterior drawn without replacement, the same in every arm."""
+    held = len(next(iter(rows.values())))
+    chosen = stream(seed, "points.posterior").permutation(held)[:draws]
+    return long({name: np.asarray(column, float)[chosen] for name, column in rows.items()}, arms)
+
+
+def long(columns: Mapping[str, np.ndarray], arms: Sequence[str], points: int | None = None) -> pa.Table:
+    """Return `POINTS` of one array of values a parameter."""
+    points = len(next(iter(columns.values()))) if points is None else points
+    table = {"point": [], "arm": [], "parameter": [], "value": []}
+    for arm in arms:
+        for point in range(points):
+            table["point"] += [point] * len(columns)
+            table["arm"] += [arm] * len(columns)
+            table["parameter"] += list(columns)
+            table["value"] += [float(column[point]) for column in columns.values()]
+    return POINTS.build(table)
+
+
+def simulate_points(
+    points: pa.Table,
+    arm: str,
+    first: int,
+    last: int,
+    settings: Mapping[str, Settings],
+    patients: int,
+    same_patients: bool,
+    may_fail: bool,
+) -> Iterator[dict[str, pa.Table]]:
+    """Yield `POINT_OUTCOMES`, `POINT_VISITS` and `FAILED` point by point.
+
+    Parameters
+    ----------
+    points : pyarrow.Table
+        `POINTS`.
+    arm : str
+    first, last : int
+        Points to simulate.
+    settings : mapping of str to Settings
+        Of the arm, by stage.
+    patients : int
+        At each point.
+    same_patients : bool
+        Whether these are the same at every point: common random numbers.
+    may_fail : bool
+        Whether a point that is scientifically impossible is put down; else it ends the run.
+
+    Raises
+    ------
+    ModelError
+        If a point is impossible and none may be.
+    """
+    for point in range(first, last + 1):
+        here = points.filter((pc.field("point") == point) & (pc.field("arm") == arm))
+        values = dict(zip(here["parameter"].to_pylist(), here["value"].to_pylist(), strict=True))
+        start = 0 if same_patients else point * patients
+        found = {"outcomes": POINT_OUTCOMES, "visits": POINT_VISITS, "failed": FAILED}
+        found = {name: table.schema.empty_table() for name, table in found.items()}
+        try:
+            made = simulate_point(settings, arm, values, range(start, start + patients))
+        except ModelError as error:
+            if not may_fail:
+                raise ModelError(f"point {point} of the sweep, arm {arm!r}: {error}") from error
+            found["failed"] = FAILED.build({"point": [point], "arm": [arm], "reason": [str(error)]})
+        else:
+            found["outcomes"] = numbered(POINT_OUTCOMES, made["outcomes"], point)
+            found["visits"] = numbered(POINT_VISITS, made["visits"], point)
+        yield found
+
+
+def simulate_point(
+    settings: Mapping[str, Settings], arm: str, values: Mapping[str, float], patients: Sequence[int]
+) -> dict[str, pa.Table]:
+    """Return ``outcomes`` and ``visits`` of some patients of an arm under other values.
+
+    Parameters
+    ----------
+    settings : mapping of str to Settings
+        Of the arm, by stage.
+    arm : str
+    values : mapping of str to float
+        Replace the arm's, by name.
+    patients : sequence of int
+        Numbers of the patients.
+    """
+    own = {
+        stage: replace(
+            given, values={**given.values, **{n: v for n, v in values.items() if n in given.values}}
+        )
+        for stage, given in settings.items()
+    }
+    return summarise(arm, simulate(own, arm, patients), own["outcomes"])
+
+
+def numbered(schema: Table, table: pa.Table, point: int) -> pa.Table:
+    """Return a table with the number of its point."""
+    return schema.check(
+        pa.Table.from_arrays(
+            [pa.array([point] * table.num_rows, pa.int32()), *table.columns], schema=schema.schema
+        )
+    )
