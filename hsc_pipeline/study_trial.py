@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 
 from hsc_pipeline.errors import UserError, suggest
-from hsc_pipeline.study_file import Strict
+from hsc_pipeline.strict import Strict
 
 if TYPE_CHECKING:
     from hsc_pipeline.study_file import StudyFile
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 # Columns of the outcomes that a trial can be about; in each, yes or early is good.
 YES_NO_ENDPOINTS = ("benefit", "t_protected", "platelets_safe")
 TIME_ENDPOINTS = (
+    "benefit_month",
+    "platelets_safe_month",
     "t_protection_month",
     "cd4_200_month",
     "naive_cd4_normal_month",
@@ -65,6 +67,7 @@ class Safety(Strict):
     prior_patients: float = Field(
         1, gt=0, le=100, description="Patients that the prior is worth; its mean is the limit."
     )
+    first_patients: int = Field(5, ge=1, le=500, description="Patients before the first stop.")
     false_stops: Share = Field(
         0.1, description="Chance of a stop where the share is just the limit, for the Pocock-type bound."
     )
