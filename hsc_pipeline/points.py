@@ -156,6 +156,7 @@ def simulate_points(
     first: int,
     last: int,
     settings: Mapping[str, Settings],
+    *,
     patients: int,
     same_patients: bool,
     may_fail: bool,

@@ -18,6 +18,7 @@ from hsc_pipeline.catalogue import (
     title,
     values_for,
 )
+from hsc_pipeline.ensembles import Ensemble, ensembles, seconds_a_patient
 from hsc_pipeline.errors import UserError, suggest
 from hsc_pipeline.events import KILLING
 from hsc_pipeline.possible import check_product
@@ -34,6 +35,8 @@ from hsc_pipeline.study_file import (
     Sweep,
     Uncertainty,
 )
+from hsc_pipeline.study_trial import PARTS as TRIAL_PARTS
+from hsc_pipeline.study_trial import check_trial
 
 
 @dataclass(frozen=True)
@@ -60,11 +63,14 @@ class Study:
         In the order of the file.
     tables : mapping of str to list of rows
         The catalogue's, and the study's own gene table.
+    ensembles : mapping of str to Ensemble
+        Points that are simulated beside the arms.
     """
 
     file: StudyFile
     arms: Mapping[str, Arm]
     tables: Mapping[str, list]
+    ensembles: Mapping[str, Ensemble]
 
     @property
     def name(self) -> str:
@@ -101,17 +107,26 @@ class Study:
 
     def _batch_size(self) -> int:
         """Patients that make a job of about half a minute, by the clones and visits to simulate."""
-        clones = max(
+        return int(min(1000, max(10, 4e6 // (max(self._clones(), 1) * len(self.file.visits_months)))))
+
+    def _clones(self) -> float:
+        """Stem cells in the product of a patient of 15 kg, in the arm with the most."""
+        return max(
             arm.values["product.cd34_per_kg"].value * 15 * arm.values["product.lt_hsc_per_cd34"].value
             for arm in self.arms.values()
         )
-        return int(min(1000, max(10, 4e6 // (max(clones, 1) * len(self.file.visits_months)))))
+
+    def point_batches(self, ensemble: str) -> list[str]:
+        """Return the names of the jobs of an ensemble in each of its arms, ``"first-last"`` point."""
+        cost = seconds_a_patient(self._clones(), len(self.file.visits_months))
+        return self.ensembles[ensemble].batches(cost, self.file.minutes_per_job)
 
     def as_dict(self) -> dict:
         """Return the filled study as ``study.yaml`` holds it: each value with unit, evidence and source."""
         first = next(iter(self.arms.values()))
         content = self.file.model_dump(
-            mode="json", exclude={"patients_per_job", "arms", "set", "product", "events"}
+            mode="json",
+            exclude={"patients_per_job", "minutes_per_job", "arms", "set", "product", "events"},
         )
         return {
             **content,
@@ -160,10 +175,18 @@ def load_study(content: Mapping[str, Any], where: str = "study file") -> Study:
     try:
         file = _sampled_at_visits(StudyFile.model_validate(dict(content)))
         _check_order(file)
-        study = Study(file, _fill(file), _tables(file))
-        for arm in study.arms.values():
-            check_product(arm.name, {n: v.value for n, v in arm.values.items()}, study.tables["genes"])
-        return study
+        arms, catalogue = _fill(file), _tables(file)
+        check_trial(file)
+
+        def check(arm: str, values: Mapping[str, Value]) -> None:
+            _check_ages(arm, values)
+            _check_thresholds(arm, values)
+            check_product(arm, {n: v.value for n, v in values.items()}, catalogue["genes"])
+
+        for arm in arms.values():
+            check(arm.name, arm.values)
+        laid = ensembles(file, {name: arm.values for name, arm in arms.items()}, check)
+        return Study(file, arms, catalogue, laid)
     except ValidationError as error:
         raise UserError(f"{where}: {_sentence(error.errors()[0])}") from None
     except UserError as error:
@@ -213,8 +236,6 @@ def _fill(file: StudyFile) -> dict[str, Arm]:
     known = {name: value for arm in arms.values() for name, value in arm.values.items()}
     _override(known, file.set, "set")  # a value that no arm has
     for arm in arms.values():
-        _check_ages(arm)
-        _check_thresholds(arm)
         _check_events(arm, file.visits_months[-1])
     return arms
 
@@ -261,24 +282,24 @@ def _as_number(given: float | str, unit: str) -> float | str:
         return given
 
 
-def _check_ages(arm: Arm) -> None:
-    least, median, most = (arm.values[f"cohort.age_{name}"].value for name in ("min", "median", "max"))
+def _check_ages(arm: str, values: Mapping[str, Value]) -> None:
+    least, median, most = (values[f"cohort.age_{name}"].value for name in ("min", "median", "max"))
     if not least <= median <= most or least == most:
         raise UserError(
-            f"arm {arm.name!r}: cohort.age_min = {least:g}, age_median = {median:g}, age_max = {most:g}; "
+            f"arm {arm!r}: cohort.age_min = {least:g}, age_median = {median:g}, age_max = {most:g}; "
             "allowed: increasing"
         )
 
 
-def _check_thresholds(arm: Arm) -> None:
+def _check_thresholds(arm: str, values: Mapping[str, Value]) -> None:
     """Refuse an engraftment threshold that a healthy count does not reach."""
     rows = tables()["cell_norms"]["rows"]
     for cell in ("neutrophil", "platelet"):
         name = f"conditioning.{cell}_threshold"
         least = min(row[3] for row in rows if row[0] == cell)
-        if not 0 < arm.values[name].value < least:
+        if not 0 < values[name].value < least:
             raise UserError(
-                f"arm {arm.name!r}: {name} = {arm.values[name].value:g}; "
+                f"arm {arm!r}: {name} = {values[name].value:g}; "
                 f"allowed: above 0 and below {least:g}, the median norm"
             )
 
@@ -330,6 +351,7 @@ def _model_at(parents: list) -> type[BaseModel]:
         "sweep": Sweep,
         "over": Span,
         "uncertainty": Uncertainty,
+        **TRIAL_PARTS,
     }
     return next((parts[p] for p in reversed(parents) if p in parts), StudyFile)
 

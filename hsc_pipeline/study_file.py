@@ -2,23 +2,18 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from hsc_pipeline.events import KINDS
+from hsc_pipeline.strict import Name, Strict
+from hsc_pipeline.study_trial import Trial
 
 SCHEMA_VERSION = 1
 SAMPLED_LINEAGES = ("neutrophil", "t_cell", "b_cell")
 
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 Month = Annotated[float, Field(gt=0, le=240)]
 Overrides = dict[str, float | str]
-
-
-class Strict(BaseModel):
-    """A part of the study file: no unknown keys, no later change."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class ReleaseData(Strict):
@@ -163,8 +158,15 @@ class StudyFile(Strict):
     uncertainty: Uncertainty = Field(
         default_factory=Uncertainty, description="Draws of the catalogue's uncertain values."
     )
+    trial: Trial = Field(default_factory=Trial, description="What a trial of these arms would ask.")
     patients_per_job: int | None = Field(
         None,
         ge=1,
         description="Patients simulated by one job; follows from the work; never changes a result.",
+    )
+    minutes_per_job: float = Field(
+        0.5,
+        gt=0,
+        le=1440,
+        description="Length of a job that simulates points; never changes a result.",
     )

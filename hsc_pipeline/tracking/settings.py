@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from hsc_pipeline.errors import UserError, suggest
 from hsc_pipeline.limits import exists
-from hsc_pipeline.study_file import Name, Strict
+from hsc_pipeline.strict import Name, Strict
 
 SCHEMA_VERSION = 1
 MOST_FILES = 20_000  # in a folder of tables

@@ -4,6 +4,7 @@ import sys
 from hsc_pipeline.code_hash import code_hash
 from hsc_pipeline.errors import UserError
 from hsc_pipeline.runs import begin
+from hsc_pipeline.stages import STAGES
 from hsc_pipeline.study import load_study
 from hsc_pipeline.yaml_files import read_yaml
 

@@ -1,0 +1,119 @@
+# Points: other values than an arm's, of a sweep or of the uncertain catalogue, from plan to outcomes.
+
+POINT_TABLES = ["outcomes", "visits", "failed"]
+POINTS_IN_BATCHES = {
+    name: f"results/{{study}}/.batches/{{ensemble}}/{{arm}}/{{batch}}/{name}.parquet"
+    for name in POINT_TABLES
+}
+
+
+wildcard_constraints:
+    ensemble="sweep|uncertainty",
+
+
+def point_batches_of(name):
+    """One table of all jobs of an ensemble, arm by arm, in order."""
+    return lambda wildcards: [
+        expand(
+            POINTS_IN_BATCHES[name],
+            arm=arm,
+            batch=batch,
+            allow_missing=True,
+            **wildcards,
+        )[0]
+        for arm in STUDY.ensembles[wildcards.ensemble].arms
+        for batch in STUDY.point_batches(wildcards.ensemble)
+    ]
+
+
+rule lay_points:
+    output:
+        "results/{study}/{ensemble}/points.parquet",
+    log:
+        "results/{study}/logs/{ensemble}/points.log",
+    benchmark:
+        "results/{study}/benchmarks/{ensemble}/points.tsv"
+    conda:
+        "../envs/hsc_pipeline.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 1500 * attempt,
+        runtime=lambda wildcards, attempt: 10 * attempt,
+    params:
+        lay=lambda wildcards: STUDY.ensembles[wildcards.ensemble].lay,
+        code=code_hash("points"),
+    message:
+        "Points of the {wildcards.ensemble}"
+    script:
+        "../scripts/lay_points.py"
+
+
+# Settings travel in a file: there may be a thousand jobs of points.
+rule fill_settings:
+    output:
+        "results/{study}/plan/{arm}/settings.json",
+    log:
+        "results/{study}/logs/plan/{arm}_settings.log",
+    benchmark:
+        "results/{study}/benchmarks/plan/{arm}_settings.tsv"
+    conda:
+        "../envs/hsc_pipeline.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 1000 * attempt,
+        runtime=lambda wildcards, attempt: 5 * attempt,
+    params:
+        settings=lambda wildcards: {
+            stage: STUDY.settings(stage, wildcards.arm) for stage in STAGES
+        },
+    message:
+        "Settings of arm {wildcards.arm}"
+    script:
+        "../scripts/fill_settings.py"
+
+
+rule simulate_points:
+    input:
+        points="results/{study}/{ensemble}/points.parquet",
+        settings="results/{study}/plan/{arm}/settings.json",
+    output:
+        **{name: temp(path) for name, path in POINTS_IN_BATCHES.items()},
+    log:
+        "results/{study}/logs/{ensemble}/{arm}/{batch}.log",
+    benchmark:
+        "results/{study}/benchmarks/{ensemble}/{arm}/{batch}.tsv"
+    conda:
+        "../envs/hsc_pipeline.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+        runtime=lambda wildcards, attempt: int(10 + 10 * STUDY.file.minutes_per_job)
+        * attempt,
+    params:
+        points=patients_in,
+        patients=lambda wildcards: STUDY.ensembles[wildcards.ensemble].patients,
+        same_patients=lambda wildcards: STUDY.ensembles[
+            wildcards.ensemble
+        ].same_patients,
+        may_fail=lambda wildcards: STUDY.ensembles[wildcards.ensemble].may_fail,
+        code=code_hash("points"),
+    message:
+        "Points {wildcards.batch} of the {wildcards.ensemble}, arm {wildcards.arm}"
+    script:
+        "../scripts/simulate_points.py"
+
+
+use rule gather as gather_points with:
+    input:
+        **{name: point_batches_of(name) for name in POINT_TABLES},
+    output:
+        **{
+            name: f"results/{{study}}/{{ensemble}}/{name}.parquet"
+            for name in POINT_TABLES
+        },
+    log:
+        "results/{study}/logs/{ensemble}/gather.log",
+    benchmark:
+        "results/{study}/benchmarks/{ensemble}/gather.tsv"
+    message:
+        "Points of the {wildcards.ensemble}: gathering the batches"
