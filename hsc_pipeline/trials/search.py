@@ -37,7 +37,7 @@ SPANS = "of the surrogate over points and patients of the sweep, 90 % bootstrap;
 FOUND, BEST, NO_SKILL = (
     "found",
     "none reaches the target; the most likely",
-    "no model beats one share for all",
+    "no better than one share for all",
 )
 
 

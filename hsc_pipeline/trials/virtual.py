@@ -6,6 +6,13 @@ import numpy as np
 
 from hsc_pipeline.trials.analyses import log_rank_rejects, significant, significant_against_share
 from hsc_pipeline.trials.cohort import Cohort, Plan
+from hsc_pipeline.trials.stopping import (
+    final_set,
+    looks_of,
+    predictive_probability,
+    safety_bounds,
+    share_known,
+)
 
 
 @dataclass(frozen=True)
@@ -128,3 +135,47 @@ def _over_time(months: np.ndarray, censored: np.ndarray, in_arm: np.ndarray, pla
             for t, s in zip(time, seen, strict=True)
         ]
     )
+
+
+def simulate_rules(
+    arm: Cohort,
+    control: Cohort | None,
+    n_arm: int,
+    plan: Plan,
+    replicates: int,
+    rng: np.random.Generator,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Simulate trials with the rules for futility and for safety together.
+
+    Each patient's endpoint and harm are drawn together.  An arm that is stopped for harm stops the trial.
+
+    Returns
+    -------
+    stopped, rejected : numpy.ndarray of bool, shape (replicates,)
+    patients : numpy.ndarray of int, shape (replicates,)
+        Of both arms, until the stop.
+    """
+    final = (n_arm, 0 if control is None else plan.controls(n_arm))
+    results, harmed_at = [], np.full(replicates, np.inf)  # when, as a share of the trial
+    for cohort, n in zip((arm, control), final, strict=True):
+        if cohort is None:
+            results.append(np.zeros((replicates, 1), int))
+            continue
+        index = rng.integers(cohort.n, size=(replicates, n))
+        kept = rng.random((replicates, n)) < share_known(plan, 1.0)
+        successes = np.cumsum(cohort.yes[index] & kept, axis=1)
+        results.append(np.concatenate([np.zeros((replicates, 1), int), successes], axis=1))
+        harm = np.cumsum(cohort.events[plan.trial.safety.event][index], axis=1)
+        crossed = harm >= safety_bounds(plan.trial.safety, n)
+        at = np.where(crossed.any(axis=1), (crossed.argmax(axis=1) + 1) / n, np.inf)
+        harmed_at = np.minimum(harmed_at, at)
+    sets, every = final_set(plan, *final), np.arange(replicates)
+    stop_at = harmed_at
+    for size in looks_of(plan, *final)[:-1]:
+        futile = predictive_probability(sets, size, final) < plan.trial.futility.limit
+        x, y = results[0][every, size[0]], results[1][every, size[1]]
+        stop_at = np.minimum(stop_at, np.where(futile[x, y], size[0] / n_arm, np.inf))
+    stopped = np.isfinite(stop_at)
+    rejected = sets[results[0][:, -1], results[1][:, -1]] & ~stopped
+    share = np.minimum(stop_at, 1.0)
+    return stopped, rejected, sum(np.ceil(share * n - 1e-9).astype(int) for n in final)
