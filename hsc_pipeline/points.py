@@ -4,17 +4,20 @@ A sweep lays its points where the study file asks; the uncertainty of the catalo
 uncertain values together.  Both are simulated in memory, many points a job: only outcomes are kept.
 """
 
+import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from hsc_pipeline.chain import simulate
-from hsc_pipeline.errors import ModelError
+from hsc_pipeline.errors import ModelError, UserError
 from hsc_pipeline.outcomes import OUTCOMES, summarise
+from hsc_pipeline.possible import check_product
 from hsc_pipeline.prior import within
 from hsc_pipeline.settings import Settings
 from hsc_pipeline.streams import stream
@@ -23,6 +26,8 @@ from hsc_pipeline.visits import VISITS
 
 _POINT = Column(pa.int32(), "", "number of the point", 0)
 _ARM = Column(pa.string(), "", "arm whose values the point replaces")
+
+MOST_ATTEMPTS = 50  # to draw values that are possible together
 
 POINTS = Table(
     "points",
@@ -45,6 +50,12 @@ FAILED = Table(
         "reason": Column(pa.string(), "", "why values that are possible one by one are not together"),
     },
 )
+
+
+def read_settings(path: str | Path) -> dict[str, Settings]:
+    """Read an arm's settings by stage, as rule ``fill_settings`` left them."""
+    filled = json.loads(Path(path).read_text(encoding="utf-8"))
+    return {stage: Settings(**given) for stage, given in filled.items()}
 
 
 def lay_sweep(sweep: Mapping, arm: str, whole: Sequence[str], seed: int) -> pa.Table:
@@ -105,10 +116,13 @@ def filled_cube(design: str, points: int, dimensions: int, seed: int) -> np.ndar
     return qmc.LatinHypercube(dimensions, rng=rng).random(points)
 
 
-def draw_uncertain(ranges: Mapping[str, Mapping[str, Sequence]], draws: int, seed: int) -> pa.Table:
+def draw_uncertain(
+    ranges: Mapping[str, Mapping[str, Sequence]], draws: int, seed: int, settings: Mapping[str, Mapping]
+) -> pa.Table:
     """Return `POINTS` of draws of all uncertain values together: a Latin hypercube over their ranges.
 
-    A value has the same draws in every arm, and whatever else is drawn.
+    A value has the same draws in every arm.  Ranges of single values do not know of one another: a draw
+    whose values are impossible together in any arm is drawn anew.
 
     Parameters
     ----------
@@ -117,15 +131,37 @@ def draw_uncertain(ranges: Mapping[str, Mapping[str, Sequence]], draws: int, see
     draws : int
     seed : int
         Of the study.
+    settings : mapping of str to mapping of str to Settings
+        By arm and stage.
     """
-    drawn = {}
-    for name, (least, most, whole) in {n: r for own in ranges.values() for n, r in own.items()}.items():
-        rng = stream(seed, f"points.uncertainty.{name}")
-        u = (rng.permutation(draws) + rng.random(draws)) / draws
-        drawn[name] = within(u, least, most, whole)
+    every = {name: span for own in ranges.values() for name, span in own.items()}
+    drawn = {name: np.empty(draws) for name in every}
+    open_ = np.arange(draws)
+    for attempt in range(MOST_ATTEMPTS):
+        for name, (least, most, whole) in every.items():
+            rng = stream(seed, f"points.uncertainty.{attempt}.{name}")
+            u = (rng.permutation(draws) + rng.random(draws)) / draws
+            drawn[name][open_] = within(u, least, most, whole)[open_]
+        open_ = [point for point in open_ if not _possible(point, drawn, ranges, settings)]
+        if not open_:
+            break
     return pa.concat_tables(
         [long({name: drawn[name] for name in own}, [arm], draws) for arm, own in ranges.items()]
     )
+
+
+def _possible(
+    point: int,
+    drawn: Mapping[str, np.ndarray],
+    ranges: Mapping[str, Mapping],
+    settings: Mapping[str, Mapping[str, Settings]],
+) -> bool:
+    try:
+        for arm, own in ranges.items():
+            check_point(arm, at_point(settings[arm], {name: float(drawn[name][point]) for name in own}))
+    except UserError:
+        return False
+    return True
 
 
 def draw_posterior(
@@ -192,7 +228,7 @@ def simulate_points(
         found = {name: table.schema.empty_table() for name, table in found.items()}
         try:
             made = simulate_point(settings, arm, values, range(start, start + patients))
-        except ModelError as error:
+        except (ModelError, UserError) as error:
             if not may_fail:
                 raise ModelError(f"point {point} of the sweep, arm {arm!r}: {error}") from error
             found["failed"] = FAILED.build({"point": [point], "arm": [arm], "reason": [str(error)]})
@@ -216,14 +252,29 @@ def simulate_point(
         Replace the arm's, by name.
     patients : sequence of int
         Numbers of the patients.
+
+    Raises
+    ------
+    UserError, ModelError
+        If the values are impossible together.
     """
-    own = {
-        stage: replace(
-            given, values={**given.values, **{n: v for n, v in values.items() if n in given.values}}
-        )
+    own = at_point(settings, values)
+    check_point(arm, own)
+    return summarise(arm, simulate(own, arm, patients), own["outcomes"])
+
+
+def at_point(settings: Mapping[str, Settings], values: Mapping[str, float]) -> dict[str, Settings]:
+    """Return the settings of each stage with other values, in the stages that read them."""
+    return {
+        stage: replace(given, values={n: values.get(n, v) for n, v in given.values.items()})
         for stage, given in settings.items()
     }
-    return summarise(arm, simulate(own, arm, patients), own["outcomes"])
+
+
+def check_point(arm: str, settings: Mapping[str, Settings]) -> None:
+    """Refuse a product that cannot be, as `possible.check_product`."""
+    values = {name: value for given in settings.values() for name, value in given.values.items()}
+    check_product(arm, values, settings["product"].tables["genes"])
 
 
 def numbered(schema: Table, table: pa.Table, point: int) -> pa.Table:

@@ -27,6 +27,12 @@ def point_batches_of(name):
 
 
 rule lay_points:
+    input:
+        lambda wildcards: expand(
+            "results/{study}/plan/{arm}/settings.json",
+            arm=STUDY.ensembles[wildcards.ensemble].arms,
+            study=wildcards.study,
+        ),
     output:
         "results/{study}/{ensemble}/points.parquet",
     log:
@@ -40,6 +46,7 @@ rule lay_points:
         mem_mb=lambda wildcards, attempt: 1500 * attempt,
         runtime=lambda wildcards, attempt: 10 * attempt,
     params:
+        arms=lambda wildcards: STUDY.ensembles[wildcards.ensemble].arms,
         lay=lambda wildcards: STUDY.ensembles[wildcards.ensemble].lay,
         code=code_hash("points"),
     message:

@@ -4,14 +4,9 @@ from hsc_pipeline.logs import start
 
 start(snakemake.log[0])
 
-import json
-from pathlib import Path
-
-from hsc_pipeline.points import POINTS, simulate_points
-from hsc_pipeline.settings import Settings
+from hsc_pipeline.points import POINTS, read_settings, simulate_points
 from hsc_pipeline.tables import write_together
 
-filled = json.loads(Path(snakemake.input.settings).read_text(encoding="utf-8"))
 first, last = snakemake.params.points
 write_together(
     dict(snakemake.output.items()),
@@ -20,7 +15,7 @@ write_together(
         snakemake.wildcards.arm,
         first,
         last,
-        {stage: Settings(**given) for stage, given in filled.items()},
+        read_settings(snakemake.input.settings),
         patients=snakemake.params.patients,
         same_patients=snakemake.params.same_patients,
         may_fail=snakemake.params.may_fail,
