@@ -17,7 +17,8 @@ from hsc_pipeline.__main__ import main
 from hsc_pipeline.catalogue import EVIDENCE, FOLDER, UNITS, diseases, products, values_for
 from hsc_pipeline.stages import STAGES
 from hsc_pipeline.study import load_study
-from hsc_pipeline.study_file import ArmFile, Event, ReleaseData, Sampling, StudyFile
+from hsc_pipeline.study_file import ArmFile, Event, ReleaseData, Sampling, Span, StudyFile, Sweep, Uncertainty
+from hsc_pipeline.study_trial import DesignSearch, Futility, Historical, Safety, Trial
 from hsc_pipeline.tables import Table
 from hsc_pipeline.tracking.settings import ClonesFile, Privacy, Rules, Sites, StemCells, TrackingFile
 from hsc_pipeline.yaml_files import read_yaml
@@ -87,6 +88,14 @@ SECTIONS = [
     (ReleaseData, "Keys of product_data"),
     (Sampling, "Keys of sampling"),
     (Event, "Keys of an event"),
+    (Sweep, "Keys of sweep"),
+    (Span, "Keys of a span"),
+    (Uncertainty, "Keys of uncertainty"),
+    (Trial, "Keys of trial"),
+    (Historical, "Keys of historical"),
+    (Futility, "Keys of futility"),
+    (Safety, "Keys of safety"),
+    (DesignSearch, "Keys of search"),
     (TrackingFile, "Keys of a tracking file"),
     (ClonesFile, "Keys of a table of clones"),
     (Sites, "Keys of sites"),
@@ -107,6 +116,8 @@ def type_of(schema: dict) -> str:
     if "$ref" in schema:
         headings = {model.__name__: heading for model, heading in SECTIONS}
         return f"mapping, see *{headings[schema['$ref'].rpartition('/')[2]]}*"
+    if "$ref" in schema.get("additionalProperties", {}):
+        return f"mapping of names, each: {type_of(schema['additionalProperties'])}"
     words = {
         "array": "list",
         "boolean": "true or false",

@@ -39,8 +39,54 @@ def arm(**values):
     return lambda study: study["arms"][1].update(values)
 
 
+def sweep(**keys):
+    dose = {"product.cd34_per_kg": {"least": 1e6, "most": 1e7}}
+    return setting(sweep={"design": "grid", "over": dose, **keys})
+
+
+def span(**keys):
+    return sweep(over={"product.cd34_per_kg": keys})
+
+
 # What a user might write, and what the sentence must hold.
 BAD_STUDIES = {
+    "sweep of nothing": (sweep(over={}), ["sweep.over", "at least 1"]),
+    "sweep of no value": (
+        sweep(over={"product.cd34": {"values": [1]}}),
+        ["sweep.over", "no value 'product.cd34'", "did you mean 'product.cd34_"],
+    ),
+    "sweep of a choice": (
+        sweep(over={"conditioning.agent": {"values": [1]}}),
+        ["sweep.over: conditioning.agent is a choice"],
+    ),
+    "sweep of no arm": (sweep(arm="none"), ["sweep.arm = 'none'", "allowed: full, half"]),
+    "sweep beyond what can be": (span(least=1e6, most=1e12), ["product.cd34_per_kg = 1e+12", "allowed"]),
+    "sweep into what cannot be together": (
+        sweep(over={"cohort.age_min": {"values": [1, 90]}}),
+        ["sweep.over: cohort.age_min = 90", "allowed: increasing"],
+    ),
+    "span of nothing": (span(), ["product.cd34_per_kg", "give values, or least and most"]),
+    "span of both": (span(values=[1e6], least=1e6, most=2e6), ["give values, or least and most"]),
+    "span backwards": (span(least=2e6, most=1e6), ["least must be below most"]),
+    "logarithm of nothing": (span(least=0, most=1e6, scale="log"), ["least must be above 0"]),
+    "unknown key of a span": (span(low=1, most=2), ["unknown key 'low'"]),
+    "grid with points": (sweep(points=9), ["sweep.points", "leave points out"]),
+    "endless grid": (
+        sweep(
+            over={
+                "product.cd34_per_kg": {"least": 1e6, "most": 1e7, "levels": 1000},
+                "conditioning.busulfan_auc": {"least": 1, "most": 90, "levels": 1000},
+            }
+        ),
+        ["a grid of 1,000,000 points", "up to 100,000"],
+    ),
+    "hypercube without points": (sweep(design="latin_hypercube"), ["sweep.points: is missing"]),
+    "unbalanced sobol": (sweep(design="sobol", points=100), ["sweep.points = 100", "64 or 128"]),
+    "uncertainty of nothing": (
+        setting(uncertainty={"over": ["marow."]}),
+        ["uncertainty.over", "no uncertain value begins with 'marow.'"],
+    ),
+    "trial without its arm": (setting(trial={"control": "none"}), ["trial.control", "none"]),
     "unknown key": (setting(sed=7), ["unknown key 'sed'", "did you mean 'seed'?"]),
     "unknown key of an arm": (arm(sets={}), ["arms[1]", "unknown key 'sets'", "did you mean 'set'?"]),
     "missing key": (without("seed"), ["seed", "is missing"]),
