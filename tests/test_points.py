@@ -109,9 +109,7 @@ def test_bytes_of_points_do_not_depend_on_jobs(load):
     given = dict(settings=settings_by_stage(loaded), patients=2, same_patients=False, may_fail=False)
 
     def rows(*jobs):
-        parts = [
-            part for first, last in jobs for part in simulate_points(laid, "trial", first, last, **given)
-        ]
+        parts = [simulate_points(laid, "trial", first, last, **given) for first, last in jobs]
         return pa.concat_tables([found["outcomes"] for part in parts for found in part])
 
     whole = rows((0, 3))
