@@ -32,8 +32,8 @@ class Ensemble:
     arms : list of str
     same_patients, may_fail : bool
         As `points.simulate_points` takes them.
-    lay : mapping
-        What the points are laid by, as plain keyword arguments.
+    lay : mapping of str to mapping
+        What the points of each arm are laid by, as `points.lay_points` takes it.
     """
 
     points: int
@@ -104,10 +104,11 @@ def _sweep(file: StudyFile, sweep: Sweep, arms: Mapping[str, Mapping[str, Value]
         same_patients=sweep.same_patients,
         may_fail=False,
         lay={
-            "sweep": sweep.model_dump(mode="json", include={"design", "over", "points"}),
-            "arm": arm,
-            "whole": [name for name in sweep.over if values[name].unit == "count"],
-            "seed": file.seed,
+            arm: {
+                "sweep": sweep.model_dump(mode="json", include={"design", "over", "points"}),
+                "whole": [name for name in sweep.over if values[name].unit == "count"],
+                "seed": file.seed,
+            }
         },
     )
 
@@ -135,16 +136,16 @@ def _uncertainty(file: StudyFile, asked: Uncertainty, arms: Mapping[str, Mapping
     chosen = dict(list(arms.items())[:MOST_UNCERTAIN_ARMS])
     if asked.posterior:
         rows = read_posterior(asked.posterior, chosen, asked.draws)
-        lay: dict = {"rows": rows, "arms": list(chosen)}
+        laid_by = {arm: {"rows": rows} for arm in chosen}
     else:
-        lay = {"ranges": uncertain_ranges(chosen, asked.over)}
+        laid_by = {arm: {"ranges": own} for arm, own in uncertain_ranges(chosen, asked.over).items()}
     return Ensemble(
         points=asked.draws,
         patients=asked.patients,
         arms=list(chosen),
         same_patients=True,
         may_fail=True,
-        lay={**lay, "draws": asked.draws, "seed": file.seed},
+        lay={arm: {**own, "draws": asked.draws, "seed": file.seed} for arm, own in laid_by.items()},
     )
 
 

@@ -52,20 +52,37 @@ FAILED = Table(
 )
 
 
-def read_settings(path: str | Path) -> dict[str, Settings]:
-    """Read an arm's settings by stage, as rule ``fill_settings`` left them."""
-    filled = json.loads(Path(path).read_text(encoding="utf-8"))
-    return {stage: Settings(**given) for stage, given in filled.items()}
+def read_asked(path: str | Path) -> tuple[dict, dict[str, Settings]]:
+    """Read what points of an arm are laid by, and its settings by stage, as rule ``ask_points`` left them."""
+    asked = json.loads(Path(path).read_text(encoding="utf-8"))
+    return asked["lay"], {stage: Settings(**given) for stage, given in asked["settings"].items()}
 
 
-def lay_sweep(sweep: Mapping, arm: str, whole: Sequence[str], seed: int) -> pa.Table:
-    """Return `POINTS` of a sweep.
+def lay_points(arm: str, lay: Mapping, settings: Mapping[str, Settings]) -> pa.Table:
+    """Return `POINTS` of one arm.
+
+    Parameters
+    ----------
+    arm : str
+    lay : mapping
+        Keyword arguments of `lay_sweep`, `draw_posterior` or `draw_uncertain`.
+    settings : mapping of str to Settings
+        Of the arm, by stage.
+    """
+    if "sweep" in lay:
+        return long(lay_sweep(**lay), arm)
+    if "rows" in lay:
+        return long(draw_posterior(**lay), arm)
+    return long(draw_uncertain(**lay, settings=settings), arm)
+
+
+def lay_sweep(sweep: Mapping, whole: Sequence[str], seed: int) -> dict[str, np.ndarray]:
+    """Return the points of a sweep by name of the value.
 
     Parameters
     ----------
     sweep : mapping
         The part of the study file: ``design``, ``over``, ``points``.
-    arm : str
     whole : sequence of str
         Names of values that are whole numbers.
     seed : int
@@ -78,8 +95,7 @@ def lay_sweep(sweep: Mapping, arm: str, whole: Sequence[str], seed: int) -> pa.T
     else:
         u = filled_cube(sweep["design"], sweep["points"], len(over), seed)
         columns = {name: spanned(u[:, i], span) for i, (name, span) in enumerate(over.items())}
-    columns = {name: np.round(column) if name in whole else column for name, column in columns.items()}
-    return long(columns, [arm])
+    return {name: np.round(column) if name in whole else column for name, column in columns.items()}
 
 
 def levels(span: Mapping) -> np.ndarray:
@@ -117,73 +133,66 @@ def filled_cube(design: str, points: int, dimensions: int, seed: int) -> np.ndar
 
 
 def draw_uncertain(
-    ranges: Mapping[str, Mapping[str, Sequence]], draws: int, seed: int, settings: Mapping[str, Mapping]
-) -> pa.Table:
-    """Return `POINTS` of draws of all uncertain values together: a Latin hypercube over their ranges.
+    ranges: Mapping[str, Sequence], draws: int, seed: int, settings: Mapping[str, Settings]
+) -> dict[str, np.ndarray]:
+    """Return draws of all uncertain values together by name: a Latin hypercube over their ranges.
 
-    A value has the same draws in every arm.  Ranges of single values do not know of one another: a draw
-    whose values are impossible together in any arm is drawn anew.
+    Ranges of single values do not know of one another: a draw whose values are impossible together is
+    drawn anew.  A value has the same draws in every arm in which they are possible.
 
     Parameters
     ----------
-    ranges : mapping of str to mapping of str to (least, most, whole)
-        By arm and name of the value.
+    ranges : mapping of str to (least, most, whole)
+        By name of the value.
     draws : int
     seed : int
         Of the study.
-    settings : mapping of str to mapping of str to Settings
-        By arm and stage.
+    settings : mapping of str to Settings
+        By stage.
     """
-    every = {name: span for own in ranges.values() for name, span in own.items()}
-    drawn = {name: np.empty(draws) for name in every}
-    open_ = np.arange(draws)
+    drawn = {name: np.empty(draws) for name in ranges}
+    impossible = list(range(draws))
     for attempt in range(MOST_ATTEMPTS):
-        for name, (least, most, whole) in every.items():
+        for name, (least, most, whole) in ranges.items():
             rng = stream(seed, f"points.uncertainty.{attempt}.{name}")
             u = (rng.permutation(draws) + rng.random(draws)) / draws
-            drawn[name][open_] = within(u, least, most, whole)[open_]
-        open_ = [point for point in open_ if not _possible(point, drawn, ranges, settings)]
-        if not open_:
+            drawn[name][impossible] = within(u, least, most, whole)[impossible]
+        impossible = [
+            point
+            for point in impossible
+            if not _possible(at_point(settings, {name: float(v[point]) for name, v in drawn.items()}))
+        ]
+        if not impossible:
             break
-    return pa.concat_tables(
-        [long({name: drawn[name] for name in own}, [arm], draws) for arm, own in ranges.items()]
-    )
+    return drawn
 
 
-def _possible(
-    point: int,
-    drawn: Mapping[str, np.ndarray],
-    ranges: Mapping[str, Mapping],
-    settings: Mapping[str, Mapping[str, Settings]],
-) -> bool:
+def _possible(settings: Mapping[str, Settings]) -> bool:
     try:
-        for arm, own in ranges.items():
-            check_point(arm, at_point(settings[arm], {name: float(drawn[name][point]) for name in own}))
+        check_point("", settings)
     except UserError:
         return False
     return True
 
 
-def draw_posterior(
-    rows: Mapping[str, Sequence[float]], arms: Sequence[str], draws: int, seed: int
-) -> pa.Table:
-    """Return `POINTS` of rows of a posterior drawn without replacement, the same in every arm."""
+def draw_posterior(rows: Mapping[str, Sequence[float]], draws: int, seed: int) -> dict[str, np.ndarray]:
+    """Return rows of a posterior drawn without replacement, by name of the value."""
     held = len(next(iter(rows.values())))
     chosen = stream(seed, "points.posterior").permutation(held)[:draws]
-    return long({name: np.asarray(column, float)[chosen] for name, column in rows.items()}, arms)
+    return {name: np.asarray(column, float)[chosen] for name, column in rows.items()}
 
 
-def long(columns: Mapping[str, np.ndarray], arms: Sequence[str], points: int | None = None) -> pa.Table:
+def long(columns: Mapping[str, np.ndarray], arm: str) -> pa.Table:
     """Return `POINTS` of one array of values a parameter."""
-    points = len(next(iter(columns.values()))) if points is None else points
-    table = {"point": [], "arm": [], "parameter": [], "value": []}
-    for arm in arms:
-        for point in range(points):
-            table["point"] += [point] * len(columns)
-            table["arm"] += [arm] * len(columns)
-            table["parameter"] += list(columns)
-            table["value"] += [float(column[point]) for column in columns.values()]
-    return POINTS.build(table)
+    points, names = len(next(iter(columns.values()), ())), list(columns)
+    return POINTS.build(
+        {
+            "point": np.repeat(np.arange(points), len(names)),
+            "arm": [arm] * (points * len(names)),
+            "parameter": names * points,
+            "value": [float(columns[name][point]) for point in range(points) for name in names],
+        }
+    )
 
 
 def simulate_points(
@@ -197,7 +206,7 @@ def simulate_points(
     same_patients: bool,
     may_fail: bool,
 ) -> Iterator[dict[str, pa.Table]]:
-    """Yield `POINT_OUTCOMES`, `POINT_VISITS` and `FAILED` point by point.
+    """Yield `POINTS`, `POINT_OUTCOMES`, `POINT_VISITS` and `FAILED` point by point.
 
     Parameters
     ----------
@@ -224,8 +233,12 @@ def simulate_points(
         here = points.filter((pc.field("point") == point) & (pc.field("arm") == arm))
         values = dict(zip(here["parameter"].to_pylist(), here["value"].to_pylist(), strict=True))
         start = 0 if same_patients else point * patients
-        found = {"outcomes": POINT_OUTCOMES, "visits": POINT_VISITS, "failed": FAILED}
-        found = {name: table.schema.empty_table() for name, table in found.items()}
+        found = {
+            "points": here,
+            "outcomes": POINT_OUTCOMES.schema.empty_table(),
+            "visits": POINT_VISITS.schema.empty_table(),
+            "failed": FAILED.schema.empty_table(),
+        }
         try:
             made = simulate_point(settings, arm, values, range(start, start + patients))
         except (ModelError, UserError) as error:

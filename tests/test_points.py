@@ -12,9 +12,7 @@ from hsc_pipeline.ensembles import MOST_JOBS, Ensemble, seconds_a_patient
 from hsc_pipeline.errors import ModelError, UserError
 from hsc_pipeline.outcomes import OUTCOMES, summarise
 from hsc_pipeline.points import (
-    draw_posterior,
-    draw_uncertain,
-    lay_sweep,
+    lay_points,
     simulate_point,
     simulate_points,
 )
@@ -42,9 +40,13 @@ def settings_by_stage(loaded, arm="trial"):
     return {stage: Settings(**loaded.settings(stage, arm)) for stage in STAGES}
 
 
+def laid_in(loaded, ensemble, arm):
+    return lay_points(arm, loaded.ensembles[ensemble].lay[arm], settings_by_stage(loaded, arm))
+
+
 def swept(load, **sweep):
     loaded = load(sweep={"over": OVER, "patients": 2, **sweep})
-    return loaded, lay_sweep(**loaded.ensembles["sweep"].lay)
+    return loaded, laid_in(loaded, "sweep", "trial")
 
 
 def wide(table):
@@ -128,8 +130,7 @@ def test_the_same_patients_at_every_point_on_demand(load):
 def uncertain(load, **keys):
     arms = [{"name": "trial"}, {"name": "half", "set": {DOSE: 4.5e6}}]
     loaded = load(arms=arms, uncertainty={"draws": 20, **keys})
-    settings = {arm: settings_by_stage(loaded, arm) for arm in loaded.arms}
-    return loaded, draw_uncertain(**loaded.ensembles["uncertainty"].lay, settings=settings)
+    return loaded, pa.concat_tables([laid_in(loaded, "uncertainty", arm) for arm in loaded.arms])
 
 
 def test_draws_are_common_to_arms_and_within_their_ranges(load):
@@ -192,7 +193,7 @@ def test_rows_of_a_posterior_stay_whole(load, tmp_path):
     lines = ["marrow.division_per_year,marrow.regrowth_per_year", *(f"{a},{b}" for a, b in rows)]
     path.write_text("\n".join(lines))
     loaded = load(uncertainty={"draws": 30, "posterior": str(path)})
-    drawn = wide(draw_posterior(**loaded.ensembles["uncertainty"].lay))
+    drawn = wide(laid_in(loaded, "uncertainty", "trial"))
     found = list(zip(drawn["marrow.division_per_year"], drawn["marrow.regrowth_per_year"], strict=True))
     assert len(set(found)) == 30
     assert set(found) <= set(rows)

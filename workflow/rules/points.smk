@@ -1,6 +1,6 @@
 # Points: other values than an arm's, of a sweep or of the uncertain catalogue, from plan to outcomes.
 
-POINT_TABLES = ["outcomes", "visits", "failed"]
+POINT_TABLES = ["points", "outcomes", "visits", "failed"]
 POINTS_IN_BATCHES = {
     name: f"results/{{study}}/.batches/{{ensemble}}/{{arm}}/{{batch}}/{name}.parquet"
     for name in POINT_TABLES
@@ -26,43 +26,14 @@ def point_batches_of(name):
     ]
 
 
-rule lay_points:
-    input:
-        lambda wildcards: expand(
-            "results/{study}/plan/{arm}/settings.json",
-            arm=STUDY.ensembles[wildcards.ensemble].arms,
-            study=wildcards.study,
-        ),
+# What is asked travels in a file: there may be a thousand jobs of points.
+rule ask_points:
     output:
-        "results/{study}/{ensemble}/points.parquet",
+        "results/{study}/{ensemble}/{arm}/asked.json",
     log:
-        "results/{study}/logs/{ensemble}/points.log",
+        "results/{study}/logs/{ensemble}/{arm}/asked.log",
     benchmark:
-        "results/{study}/benchmarks/{ensemble}/points.tsv"
-    conda:
-        "../envs/hsc_pipeline.yaml"
-    threads: 1
-    resources:
-        mem_mb=lambda wildcards, attempt: 1500 * attempt,
-        runtime=lambda wildcards, attempt: 10 * attempt,
-    params:
-        arms=lambda wildcards: STUDY.ensembles[wildcards.ensemble].arms,
-        lay=lambda wildcards: STUDY.ensembles[wildcards.ensemble].lay,
-        code=code_hash("points"),
-    message:
-        "Points of the {wildcards.ensemble}"
-    script:
-        "../scripts/lay_points.py"
-
-
-# Settings travel in a file: there may be a thousand jobs of points.
-rule fill_settings:
-    output:
-        "results/{study}/plan/{arm}/settings.json",
-    log:
-        "results/{study}/logs/plan/{arm}_settings.log",
-    benchmark:
-        "results/{study}/benchmarks/plan/{arm}_settings.tsv"
+        "results/{study}/benchmarks/{ensemble}/{arm}/asked.tsv"
     conda:
         "../envs/hsc_pipeline.yaml"
     threads: 1
@@ -70,19 +41,19 @@ rule fill_settings:
         mem_mb=lambda wildcards, attempt: 1000 * attempt,
         runtime=lambda wildcards, attempt: 5 * attempt,
     params:
+        lay=lambda wildcards: STUDY.ensembles[wildcards.ensemble].lay[wildcards.arm],
         settings=lambda wildcards: {
             stage: STUDY.settings(stage, wildcards.arm) for stage in STAGES
         },
     message:
-        "Settings of arm {wildcards.arm}"
+        "What the {wildcards.ensemble} asks of arm {wildcards.arm}"
     script:
-        "../scripts/fill_settings.py"
+        "../scripts/ask_points.py"
 
 
 rule simulate_points:
     input:
-        points="results/{study}/{ensemble}/points.parquet",
-        settings="results/{study}/plan/{arm}/settings.json",
+        "results/{study}/{ensemble}/{arm}/asked.json",
     output:
         **{name: temp(path) for name, path in POINTS_IN_BATCHES.items()},
     log:

@@ -52,9 +52,9 @@ rule verify_design:
         study="results/{study}/study.yaml",
         chosen="results/{study}/trials/chosen.csv",
         sweep=points_if_any("sweep", "outcomes"),
-        settings=(
+        asked=(
             expand(
-                "results/{study}/plan/{arm}/settings.json",
+                "results/{study}/sweep/{arm}/asked.json",
                 arm=STUDY.ensembles["sweep"].arms,
                 allow_missing=True,
             )

@@ -4,18 +4,19 @@ from hsc_pipeline.logs import start
 
 start(snakemake.log[0])
 
-from hsc_pipeline.points import POINTS, read_settings, simulate_points
+from hsc_pipeline.points import lay_points, read_asked, simulate_points
 from hsc_pipeline.tables import write_together
 
-first, last = snakemake.params.points
+arm, (first, last) = snakemake.wildcards.arm, snakemake.params.points
+lay, settings = read_asked(snakemake.input[0])
 write_together(
     dict(snakemake.output.items()),
     simulate_points(
-        POINTS.read(snakemake.input.points),
-        snakemake.wildcards.arm,
+        lay_points(arm, lay, settings),
+        arm,
         first,
         last,
-        read_settings(snakemake.input.settings),
+        settings,
         patients=snakemake.params.patients,
         same_patients=snakemake.params.same_patients,
         may_fail=snakemake.params.may_fail,

@@ -6,7 +6,7 @@ start(snakemake.log[0])
 
 import pandas as pd
 
-from hsc_pipeline.points import POINT_OUTCOMES, read_settings
+from hsc_pipeline.points import POINT_OUTCOMES, read_asked
 from hsc_pipeline.tables import replacing
 from hsc_pipeline.trials import plan_of
 from hsc_pipeline.trials.verify import COLUMNS, verify
@@ -16,8 +16,8 @@ verified = pd.DataFrame(columns=COLUMNS)
 if snakemake.params.arms:
     outcomes = POINT_OUTCOMES.read(snakemake.input.sweep[0]).to_pandas()
     settings = {
-        arm: read_settings(path)
-        for arm, path in zip(snakemake.params.arms, snakemake.input.settings, strict=True)
+        arm: read_asked(path)[1]
+        for arm, path in zip(snakemake.params.arms, snakemake.input.asked, strict=True)
     }
     verified = verify(
         pd.read_csv(snakemake.input.chosen),
