@@ -50,6 +50,11 @@ class Plan:
         return float((1 - self.loss_per_year) ** (self.horizon / 12))
 
     @property
+    def known(self) -> float:
+        """Factor on a share that reaches the endpoint: whom loss makes a failure is not seen to."""
+        return self.seen if self.trial.missing == "failure" else 1.0
+
+    @property
     def past_share(self) -> float | None:
         """Share of the historical patients who reached the endpoint; nothing without them."""
         past = self.trial.historical

@@ -4,7 +4,7 @@ import numpy as np
 
 from hsc_pipeline.trials.analyses import significant
 from hsc_pipeline.trials.cohort import Plan
-from hsc_pipeline.trials.power import analysed, binomial
+from hsc_pipeline.trials.power import analysed, binomial, past_known
 
 
 def better_than_known(n: int, past: np.ndarray, level: float) -> np.ndarray:
@@ -73,10 +73,11 @@ def comparisons(plan: Plan, n: int, past: float, arm: float, patients: int, drif
         where moreover the past share is estimated from `patients`, and ``type_one_drift`` where the arm
         is as today's control, which drifted.
     """
-    (n_now,), thinned = analysed(plan, n)
+    (n_now,), _ = analysed(plan, n)
     beside = max(1, round(n_now / plan.trial.allocation))
     level = plan.trial.alpha / plan.trial.sides
-    share, null, today = arm * thinned, past * thinned, min(1.0, past + drift) * thinned
+    share, null = arm * plan.known, past_known(plan, past)
+    today = past_known(plan, min(1.0, past + drift))
     known = {
         "method": "share taken as known",
         "power": fixed_share_claims(n_now, null, share, level),

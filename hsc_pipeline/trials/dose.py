@@ -11,7 +11,7 @@ from hsc_pipeline.trials.surface import Designs, fit, resampled
 
 FEWEST_DOSES = 3  # a line through two always fits
 ED_SHARE = 0.9  # of the share at the highest dose
-BOOTSTRAPS = 400
+BOOTSTRAPS = 200
 CURVE_POINTS = 41
 COLUMNS = [
     "arm",

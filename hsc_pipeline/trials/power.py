@@ -53,8 +53,13 @@ def power_against_share(plan: Plan, n: int, arm: np.ndarray | float, past: float
 def analysed(plan: Plan, *sizes: int) -> tuple[tuple[int, ...], float]:
     """Return patients analysed and the factor on the share: loss is failure, or leaves fewer patients."""
     if plan.trial.missing == "failure":
-        return sizes, plan.seen
+        return sizes, plan.known
     return tuple(max(1, round(n * plan.seen)) for n in sizes), 1.0
+
+
+def past_known(plan: Plan, share: float) -> float:
+    """Return the control's share as a trial sees it: of patients of the past none is lost anew."""
+    return share if plan.past_share is not None else share * plan.known
 
 
 def power(plan: Plan, n_arm: int, arm: np.ndarray | float, control: np.ndarray | float | None) -> np.ndarray:
@@ -150,8 +155,7 @@ def normal_size(plan: Plan, arm: float, control: float) -> float:
     from statsmodels.stats.power import NormalIndPower
     from statsmodels.stats.proportion import proportion_effectsize
 
-    thinned = plan.seen if plan.trial.missing == "failure" else 1.0
-    effect = proportion_effectsize(thinned * arm, thinned * control)
+    effect = proportion_effectsize(plan.known * arm, past_known(plan, control))
     wrong_way = plan.trial.sides == 1 and effect < 0
     if abs(effect) < 1e-9 or wrong_way:
         return np.inf

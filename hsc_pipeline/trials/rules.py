@@ -16,7 +16,6 @@ from hsc_pipeline.trials.stopping import (
     futility_course,
     safety_bounds,
     safety_course,
-    share_known,
 )
 from hsc_pipeline.trials.virtual import simulate_rules
 
@@ -99,7 +98,7 @@ def _futility(arm: Cohort, control: Cohort | None, n: int, plan: Plan) -> list[d
     past = plan.past_share if control is None else control.share
     rows = []
     for scenario, share in (("simulated shares", arm.share), ("no difference", past)):
-        known = share_known(plan, share), None if control is None else share_known(plan, past)
+        known = share * plan.known, None if control is None else past * plan.known
         course = futility_course(plan, n, *known)
         without = float(power(plan, n, share, None if control is None else past)[0])
         same = _row("futility", arm.arm, control, scenario, share)

@@ -8,7 +8,7 @@ import pandas as pd
 from hsc_pipeline.study_trial import DesignSearch
 from hsc_pipeline.trials.cohort import Plan, reached
 from hsc_pipeline.trials.dose import is_logarithmic
-from hsc_pipeline.trials.power import TAIL
+from hsc_pipeline.trials.power import TAIL, past_known
 from hsc_pipeline.trials.single_arm import one_stage
 from hsc_pipeline.trials.surface import Designs, choose, fit, resampled
 
@@ -170,7 +170,8 @@ def _chosen(
 
 def _patients(plan: Plan, share: float, past: float) -> int | None:
     """Return the patients with whom one arm of the chosen design shows that it is better than the past."""
-    thinned = plan.seen if plan.trial.missing == "failure" else 1.0
     level = plan.trial.alpha / plan.trial.sides
-    found = one_stage(past, share * thinned, level, plan.trial.power, max(plan.trial.sizes))
+    found = one_stage(
+        past_known(plan, past), share * plan.known, level, plan.trial.power, max(plan.trial.sizes)
+    )
     return None if found is None else found[0]

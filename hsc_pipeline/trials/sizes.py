@@ -12,6 +12,7 @@ from hsc_pipeline.trials.power import (
     TAIL,
     interval,
     normal_size,
+    past_known,
     power,
     sizes_of_draws,
     smallest_size,
@@ -271,7 +272,7 @@ def against_past(arm: Cohort, control: Cohort | None, plan: Plan) -> tuple[str, 
 
 def _one_arm(arm: Cohort, control: Cohort | None, plan: Plan) -> list[dict]:
     better, share, worse, past = against_past(arm, control, plan)
-    thinned = plan.seen if plan.trial.missing == "failure" else 1.0
+    known, past_seen = share * plan.known, past_known(plan, past)
     level, wanted = plan.trial.alpha / plan.trial.sides, plan.trial.power
     row = {
         "arm": better,
@@ -282,15 +283,12 @@ def _one_arm(arm: Cohort, control: Cohort | None, plan: Plan) -> list[dict]:
         "spans": "exact at the simulated shares, the share of the control known from the past",
     }
     rows = []
-    single = one_stage(past, share * thinned, level, wanted, max(plan.trial.sizes))
+    single = one_stage(past_seen, known, level, wanted, max(plan.trial.sizes))
     if single is not None:
         n, least = single
-        rows.append(
-            row
-            | {"design": "one stage", "n_arm": n, "least_successes": least}
-            | _exact(n, least, past, share * thinned)
-        )
-    for name, design in two_stage(past, share * thinned, level, wanted).items():
+        found = {"design": "one stage", "n_arm": n, "least_successes": least}
+        rows.append(row | found | _exact(n, least, past_seen, known))
+    for name, design in two_stage(past_seen, known, level, wanted).items():
         rows.append(
             row
             | {

@@ -194,8 +194,3 @@ def expected_patients(stops: np.ndarray) -> float:
     """Return the expected patients of an arm that may stop after each."""
     n = len(stops)
     return float(stops @ np.arange(1, n + 1) + (1 - stops.sum()) * n)
-
-
-def share_known(plan: Plan, share: float) -> float:
-    """Return the share that reaches the endpoint and is seen to, where loss counts as failure."""
-    return share * plan.seen if plan.trial.missing == "failure" else share

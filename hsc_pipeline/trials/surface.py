@@ -21,7 +21,8 @@ PRIOR = 0.5  # patients with and without the endpoint at the middle of the desig
 TREES = 50
 LEAST_LEAF = 0.05  # share of the patients
 FALSE_CLAIMS = 0.05  # chance that noise passes for an effect of the design
-SKILL_COLUMNS = ["arm", "model", "fold", "brier", "skill", "patients"]
+SKILL_COLUMNS = ["arm", "model", "point", "brier", "patients"]
+SHARED_TRAINING = 1.5  # factor on the error of a mean over five folds (Nadeau & Bengio 2003)
 CALIBRATION_COLUMNS = ["arm", "model", "bin", "predicted", "observed", "low", "high", "rows", "patients"]
 
 Chance = Callable[[np.ndarray], np.ndarray]
@@ -90,31 +91,36 @@ def fit(model: str, designs: Designs, counts: Sequence[np.ndarray], seed: int) -
     if model == "constant":
         share = (yes.sum() + PRIOR) / (n.sum() + 2 * PRIOR)
         return lambda wanted: np.full(len(wanted), share)
-    middle = np.average(x, axis=0, weights=n)
-    stacked = np.vstack([x, x, middle, middle])
+    middle, spread = np.average(x, axis=0, weights=n), x.std(axis=0)
+    spread[spread == 0] = 1.0
+
+    def features(values: np.ndarray) -> np.ndarray:
+        z = (designs.scaled(np.asarray(values, float)) - middle) / spread
+        return z if model != "quadratic" else np.hstack([z, _products(z)])
+
+    known = features(values[kept])
+    stacked = np.vstack([known, known, np.zeros((2, known.shape[1]))])
     label = np.repeat([1, 0, 1, 0], [len(x), len(x), 1, 1])
     weight = np.concatenate([yes, n - yes, [PRIOR, PRIOR]])
-    pipeline, last = _pipeline(model, seed)
-    pipeline.fit(stacked, label, **{f"{last}__sample_weight": weight})
-    return lambda wanted: pipeline.predict_proba(designs.scaled(np.asarray(wanted, float)))[:, 1]
+    fitted = _estimator(model, seed).fit(stacked, label, sample_weight=weight)
+    return lambda wanted: fitted.predict_proba(features(wanted))[:, 1]
 
 
-def _pipeline(model: str, seed: int) -> tuple[object, str]:
+def _products(z: np.ndarray) -> np.ndarray:
+    """Return squares and products of columns."""
+    first, second = np.triu_indices(z.shape[1])
+    return z[:, first] * z[:, second]
+
+
+def _estimator(model: str, seed: int) -> object:
     from sklearn.ensemble import RandomForestClassifier
     from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
     if model == "forest":
-        forest = RandomForestClassifier(
+        return RandomForestClassifier(
             TREES, min_weight_fraction_leaf=LEAST_LEAF, n_jobs=1, random_state=seed % 2**32
         )
-        return make_pipeline(forest), "randomforestclassifier"
-    steps = [StandardScaler()]
-    if model == "quadratic":
-        steps += [PolynomialFeatures(2, include_bias=False), StandardScaler()]
-    line = LogisticRegression(C=RIDGE, max_iter=2000)
-    return make_pipeline(*steps, line), "logisticregression"
+    return LogisticRegression(C=RIDGE, solver="newton-cholesky")
 
 
 def judge(designs: Designs, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -123,55 +129,66 @@ def judge(designs: Designs, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     Returns
     -------
     skill : pandas.DataFrame
-        `SKILL_COLUMNS`: Brier score by model and fold, and skill against the held-out rows' own mean.
+        `SKILL_COLUMNS`: Brier score of the held-out patients by model and point.
     calibration : pandas.DataFrame
         `CALIBRATION_COLUMNS`, held-out rows of all folds together; Wilson's interval between patients.
     """
-    from hsc_pipeline.models.evaluation import calibration, chance_scores, grouped_folds
+    from hsc_pipeline.models.evaluation import calibration, grouped_folds
 
     rows = designs.rows.reset_index(drop=True)
     groups = [rows["point"], rows["patient"]] if designs.crossed else [rows["point"]]
-    scores, held = [], {model: [] for model in MODELS}
-    for fold, (training, out) in enumerate(grouped_folds(*groups, seed=seed % 2**31)):
+    held: dict[str, list] = {model: [] for model in MODELS}
+    for training, out in grouped_folds(*groups, seed=seed % 2**31):
         counts, left_out = designs.counts(rows.iloc[training]), rows.iloc[out]
-        for model in MODELS:
+        for model, parts in held.items():
             chance = fit(model, designs, counts, seed)(left_out[designs.names].to_numpy(float))
-            found = chance_scores(left_out["yes"].to_numpy(), chance)
-            scores.append((designs.arm, model, fold, found["brier"], found["skill"], len(out)))
-            held[model].append(left_out.assign(chance=chance))
-    tables = []
+            parts.append(left_out.assign(chance=chance))
+    skills, calibrations = [], []
     for model, parts in held.items():
         together = pd.concat(parts)
+        loss = ((together["yes"] - together["chance"]) ** 2).groupby(together["point"])
+        scores = pd.DataFrame({"brier": loss.mean(), "patients": loss.size()}).reset_index()
+        skills.append(scores.assign(arm=designs.arm, model=model)[SKILL_COLUMNS])
         who = (together["patient"] if designs.crossed else together.index).to_numpy()
         table = calibration(together["yes"].to_numpy(), together["chance"].to_numpy(), who)
-        tables.append(table.assign(arm=designs.arm, model=model)[CALIBRATION_COLUMNS])
-    return pd.DataFrame(scores, columns=SKILL_COLUMNS), pd.concat(tables, ignore_index=True)
+        calibrations.append(table.assign(arm=designs.arm, model=model)[CALIBRATION_COLUMNS])
+    return pd.concat(skills, ignore_index=True), pd.concat(calibrations, ignore_index=True)
 
 
 def choose(skill: pd.DataFrame) -> tuple[str, bool]:
     """Return the model to use, and whether it beats one share for every design.
 
     The simplest model within a standard error of the best Brier score (Breiman et al. 1984,
-    10.1201/9781315139470).  It beats the constant if a one-sided t test over folds says so, the level
-    divided over the models; the error is widened because folds share training rows.
+    10.1201/9781315139470).  It beats the constant if a one-sided t test over held-out points says so, the
+    level divided over the models and the error widened because folds share training rows [1]_.
+
+    Parameters
+    ----------
+    skill : pandas.DataFrame
+        Of `judge`, one arm.
+
+    References
+    ----------
+    .. [1] Nadeau and Bengio 2003, Machine Learning 52:239, 10.1023/A:1024068626366
     """
+    brier = skill.pivot(index="point", columns="model", values="brier")[list(MODELS)]
+    behind = brier.sub(brier[brier.mean().idxmin()], axis=0)
+    near = behind.mean() <= behind.sem() + 1e-12
+    chosen = next(model for model in MODELS if near[model])
+    beats = {model: beats_constant(skill, model) for model in MODELS if model != "constant"}
+    if chosen == "constant" and any(beats.values()):
+        chosen = next(model for model in beats if beats[model])
+    return chosen, beats.get(chosen, False)
+
+
+def beats_constant(skill: pd.DataFrame, model: str) -> bool:
+    """Return whether a model foresees held-out points better than one share for all of them."""
     from scipy.stats import t
 
-    from hsc_pipeline.models.evaluation import gains
-
-    brier = skill.pivot(index="fold", columns="model", values="brier")[list(MODELS)]
-    best = brier.mean().idxmin()
-    behind = brier.sub(brier[best], axis=0)
-    near = behind.mean() <= behind.std(ddof=1) / np.sqrt(len(brier)) + 1e-12
-    chosen = next(model for model in MODELS if near[model])
-    candidates = [model for model in MODELS if model != "constant"]
-    lost = brier.rename_axis(columns="model").stack().rename("skill").mul(-1).reset_index().assign(target="")
-    ts = {model: gains(lost, model, "constant").iloc[0] for model in candidates}
-    limit = t.ppf(1 - FALSE_CLAIMS / len(candidates), len(brier) - 1)
-    beats = {model: bool(found["t"] > limit) for model, found in ts.items()}
-    if chosen == "constant" and any(beats.values()):
-        chosen = next(model for model in candidates if beats[model])
-    return chosen, beats.get(chosen, False)
+    brier = skill.pivot(index="point", columns="model", values="brier")
+    gain = brier["constant"] - brier[model]
+    limit = t.ppf(1 - FALSE_CLAIMS / (len(MODELS) - 1), len(gain) - 1)
+    return bool(gain.mean() > limit * SHARED_TRAINING * gain.sem())
 
 
 def resampled(designs: Designs, draws: int, rng: np.random.Generator) -> Iterator[list[np.ndarray]]:

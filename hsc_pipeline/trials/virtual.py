@@ -11,7 +11,6 @@ from hsc_pipeline.trials.stopping import (
     looks_of,
     predictive_probability,
     safety_bounds,
-    share_known,
 )
 
 
@@ -162,7 +161,7 @@ def simulate_rules(
             results.append(np.zeros((replicates, 1), int))
             continue
         index = rng.integers(cohort.n, size=(replicates, n))
-        kept = rng.random((replicates, n)) < share_known(plan, 1.0)
+        kept = rng.random((replicates, n)) < plan.known
         successes = np.cumsum(cohort.yes[index] & kept, axis=1)
         results.append(np.concatenate([np.zeros((replicates, 1), int), successes], axis=1))
         harm = np.cumsum(cohort.events[plan.trial.safety.event][index], axis=1)
