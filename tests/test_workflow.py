@@ -32,6 +32,13 @@ TINY = {
     "visits_months": [1, 6, 24],
     "set": {"product.lt_hsc_per_cd34": 6e-6},
     "arms": [{"name": "full"}, {"name": "empty", "set": {"product.lt_hsc_per_cd34": 1e-12}}],
+    "sweep": {
+        "design": "sobol",
+        "points": 2,
+        "patients": 2,
+        "over": {"product.cd34_per_kg": {"least": 2e6, "most": 2e7, "scale": "log"}},
+    },
+    "uncertainty": {"draws": 3, "patients": 1},
 }
 
 

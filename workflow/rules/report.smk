@@ -10,6 +10,11 @@ rule report:
         },
         study="results/{study}/study.yaml",
         outcomes="results/{study}/outcomes.parquet",
+        answers=[
+            *rules.fit_surrogates.output,
+            *rules.run_trials.output,
+            *rules.verify_design.output,
+        ],
         performance="results/{study}/models/performance.csv",
         importance="results/{study}/models/importance.csv",
         patients=arms_of("results/{study}/plan/{arm}/patients.parquet"),
@@ -60,7 +65,12 @@ rule manifest:
             *rules.outcomes.output,
             *[arms_of(path) for path in rules.summarise_arm.output],
         ],
+        points=[
+            expand(path, ensemble=STUDY.ensembles, allow_missing=True)
+            for path in rules.gather_points.output
+        ],
         models=rules.fit_surrogates.output,
+        trials=[*rules.run_trials.output, *rules.verify_design.output],
         plan=[arms_of(path) for path in rules.plan_patients.output],
         product=[arms_of(path) for path in rules.gather_product.output],
         engraftment=[arms_of(path) for path in rules.gather_engraftment.output],
