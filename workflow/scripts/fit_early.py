@@ -1,0 +1,22 @@
+"""Fit and judge the early predictions."""
+
+from hsc_pipeline.logs import start
+
+start(snakemake.log[0])
+
+from hsc_pipeline.models.early import fit_early
+from hsc_pipeline.outcomes import OUTCOMES
+from hsc_pipeline.points import POINT_OUTCOMES, POINT_VISITS
+from hsc_pipeline.tables import replacing
+from hsc_pipeline.visits import VISITS
+
+swept = snakemake.params.swept
+outcomes, visits = (POINT_OUTCOMES, POINT_VISITS) if swept else (OUTCOMES, VISITS)
+found = fit_early(
+    outcomes.read(snakemake.input.outcomes).to_pandas(),
+    visits.read(snakemake.input.visits).to_pandas(),
+    snakemake.params.seed,
+)
+for name, frame in found.items():
+    with replacing(snakemake.output[name]) as aside:
+        frame.to_csv(aside, index=False, float_format="%.10g")
