@@ -21,8 +21,9 @@ PRIOR = 0.5  # patients with and without the endpoint at the middle of the desig
 TREES = 50
 LEAST_LEAF = 0.05  # share of the patients
 FALSE_CLAIMS = 0.05  # chance that noise passes for an effect of the design
-SKILL_COLUMNS = ["arm", "model", "point", "brier", "patients"]
-SHARED_TRAINING = 1.5  # factor on the error of a mean over five folds (Nadeau & Bengio 2003)
+PERMUTATIONS = 99
+SMOOTH = ("logistic", "quadratic")  # whose gain over the constant is tested
+SKILL_COLUMNS = ["arm", "model", "point", "brier", "patients", "p_design"]
 CALIBRATION_COLUMNS = ["arm", "model", "bin", "predicted", "observed", "low", "high", "rows", "patients"]
 
 Chance = Callable[[np.ndarray], np.ndarray]
@@ -129,66 +130,89 @@ def judge(designs: Designs, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     Returns
     -------
     skill : pandas.DataFrame
-        `SKILL_COLUMNS`: Brier score of the held-out patients by model and point.
+        `SKILL_COLUMNS`: Brier score of the held-out patients by model and point; ``p_design`` of
+        `permutation_p`.
     calibration : pandas.DataFrame
         `CALIBRATION_COLUMNS`, held-out rows of all folds together; Wilson's interval between patients.
     """
-    from hsc_pipeline.models.evaluation import calibration, grouped_folds
+    from hsc_pipeline.models.evaluation import calibration
 
-    rows = designs.rows.reset_index(drop=True)
-    groups = [rows["point"], rows["patient"]] if designs.crossed else [rows["point"]]
-    held: dict[str, list] = {model: [] for model in MODELS}
-    for training, out in grouped_folds(*groups, seed=seed % 2**31):
-        counts, left_out = designs.counts(rows.iloc[training]), rows.iloc[out]
-        for model, parts in held.items():
-            chance = fit(model, designs, counts, seed)(left_out[designs.names].to_numpy(float))
-            parts.append(left_out.assign(chance=chance))
+    rows, folds = designs.rows.reset_index(drop=True), _folds(designs, seed)
+    p = permutation_p(designs, folds, seed)
     skills, calibrations = [], []
-    for model, parts in held.items():
+    for model in MODELS:
+        parts = []
+        for training, out in folds:
+            left_out = rows.iloc[out]
+            chance = fit(model, designs, designs.counts(rows.iloc[training]), seed)
+            parts.append(left_out.assign(chance=chance(left_out[designs.names].to_numpy(float))))
         together = pd.concat(parts)
         loss = ((together["yes"] - together["chance"]) ** 2).groupby(together["point"])
         scores = pd.DataFrame({"brier": loss.mean(), "patients": loss.size()}).reset_index()
-        skills.append(scores.assign(arm=designs.arm, model=model)[SKILL_COLUMNS])
+        skills.append(scores.assign(arm=designs.arm, model=model, p_design=p)[SKILL_COLUMNS])
         who = (together["patient"] if designs.crossed else together.index).to_numpy()
         table = calibration(together["yes"].to_numpy(), together["chance"].to_numpy(), who)
         calibrations.append(table.assign(arm=designs.arm, model=model)[CALIBRATION_COLUMNS])
     return pd.concat(skills, ignore_index=True), pd.concat(calibrations, ignore_index=True)
 
 
+def _folds(designs: Designs, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    from hsc_pipeline.models.evaluation import grouped_folds
+
+    groups = [designs.rows["point"], designs.rows["patient"]] if designs.crossed else [designs.rows["point"]]
+    return list(grouped_folds(*groups, seed=seed % 2**31))
+
+
+def permutation_p(designs: Designs, folds: Sequence[tuple[np.ndarray, np.ndarray]], seed: int) -> float:
+    """Return the chance that designs without effect foresee held-out points as well as these do.
+
+    The designs are dealt out to the points at random, with the patients of each point kept together; the
+    statistic is the largest gain of `SMOOTH` models in held-out Brier score over the constant
+    (Ojala & Garriga 2010, JMLR 11:1833).
+    """
+    rng = np.random.default_rng([seed % 2**63, 13])
+    values, _, _ = designs.counts()
+    points, point = np.unique(designs.rows["point"], return_inverse=True)
+    yes = designs.rows["yes"].to_numpy(float)
+
+    def counted(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        where = point[rows]
+        return np.bincount(where, yes[rows], len(points)), np.bincount(where, minlength=len(points))
+
+    counts = [(counted(training), counted(out)) for training, out in folds]
+
+    def gain(order: np.ndarray) -> float:
+        loss = dict.fromkeys(("constant", *SMOOTH), 0.0)
+        for training, (hits, n) in counts:
+            for model in loss:
+                chance = fit(model, designs, (values[order], *training), seed)(values[order])
+                loss[model] += float((hits * (1 - chance) ** 2 + (n - hits) * chance**2).sum())
+        return max(loss["constant"] - loss[model] for model in SMOOTH)
+
+    seen = gain(np.arange(len(points)))
+    dealt = [gain(rng.permutation(len(points))) for _ in range(PERMUTATIONS)]
+    return (1 + sum(other >= seen for other in dealt)) / (1 + PERMUTATIONS)
+
+
 def choose(skill: pd.DataFrame) -> tuple[str, bool]:
     """Return the model to use, and whether it beats one share for every design.
 
     The simplest model within a standard error of the best Brier score (Breiman et al. 1984,
-    10.1201/9781315139470).  It beats the constant if a one-sided t test over held-out points says so, the
-    level divided over the models and the error widened because folds share training rows [1]_.
+    10.1201/9781315139470).  It beats the constant if its score is better, and the designs have an effect by
+    `permutation_p`.
 
     Parameters
     ----------
     skill : pandas.DataFrame
         Of `judge`, one arm.
-
-    References
-    ----------
-    .. [1] Nadeau and Bengio 2003, Machine Learning 52:239, 10.1023/A:1024068626366
     """
     brier = skill.pivot(index="point", columns="model", values="brier")[list(MODELS)]
     behind = brier.sub(brier[brier.mean().idxmin()], axis=0)
     near = behind.mean() <= behind.sem() + 1e-12
-    chosen = next(model for model in MODELS if near[model])
-    beats = {model: beats_constant(skill, model) for model in MODELS if model != "constant"}
-    if chosen == "constant" and any(beats.values()):
-        chosen = next(model for model in beats if beats[model])
-    return chosen, beats.get(chosen, False)
-
-
-def beats_constant(skill: pd.DataFrame, model: str) -> bool:
-    """Return whether a model foresees held-out points better than one share for all of them."""
-    from scipy.stats import t
-
-    brier = skill.pivot(index="point", columns="model", values="brier")
-    gain = brier["constant"] - brier[model]
-    limit = t.ppf(1 - FALSE_CLAIMS / (len(MODELS) - 1), len(gain) - 1)
-    return bool(gain.mean() > limit * SHARED_TRAINING * gain.sem())
+    matters = bool(skill["p_design"].iloc[0] <= FALSE_CLAIMS)
+    wanted = (model for model in MODELS if near[model] and (model != "constant" or not matters))
+    chosen = next(wanted, "constant")
+    return chosen, matters and bool(brier[chosen].mean() < brier["constant"].mean())
 
 
 def resampled(designs: Designs, draws: int, rng: np.random.Generator) -> Iterator[list[np.ndarray]]:
