@@ -139,6 +139,9 @@ def _check(options: argparse.Namespace) -> int:
     study = load_study(content, options.file)
     arms = ", ".join(study.arms)
     print(f"{options.file}: {study.file.patients} patients in each of {len(study.arms)} arms ({arms})")
+    for name, points in study.ensembles.items():
+        where = ", ".join(points.arms)
+        print(f"{name}: {points.points} points, {points.patients} patients at each in {where}")
     return 0
 
 
