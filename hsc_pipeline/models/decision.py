@@ -1,7 +1,5 @@
 """What a predicted probability is worth: whom it ranks rightly, and whether to act on it."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
 
@@ -92,40 +90,62 @@ def decision_curve(event: np.ndarray, risk: np.ndarray, patients: np.ndarray) ->
     return pd.DataFrame(rows, columns=names)
 
 
-def clustered_auc(event: np.ndarray, score: np.ndarray, patients: Sequence) -> tuple[float, float, float]:
+def clustered_auc(
+    event: np.ndarray, score: np.ndarray, patients: np.ndarray, folds: np.ndarray | None = None
+) -> tuple[float, float, float]:
     """Return the area under the ROC curve and its interval, rows of one patient counting together.
 
     DeLong's structural components summed by patient [1]_; the interval is made on the logit, and none is
     given where all pairs or none are in order.
 
+    Parameters
+    ----------
+    event : numpy.ndarray of bool, shape (rows,)
+    score : numpy.ndarray, shape (rows,)
+    patients : numpy.ndarray, shape (rows,)
+    folds : numpy.ndarray, shape (rows,), optional
+        Only rows of the same fold are compared: a model that learnt from many events says more to
+        its held-out rows, which have few, and pairs across folds would count that against it.
+
     Returns
     -------
     value, low, high : float
-        NaN where one class is missing.
+        NaN where no pair can be compared.
 
     References
     ----------
     .. [1] Obuchowski 1997, Biometrics 53:567, 10.2307/2533958
     """
-    from scipy.stats import norm, rankdata
+    from scipy.stats import norm
 
     event = np.asarray(event, bool)
-    positive, negative = int(event.sum()), int((~event).sum())
-    if not positive or not negative:
+    folds = np.zeros(len(event)) if folds is None else folds
+    ordered, opposite = np.zeros(len(event)), np.zeros(len(event))
+    for fold in np.unique(folds):
+        own = np.flatnonzero(folds == fold)
+        ordered[own], opposite[own] = _pairs(event[own], score[own])
+    pairs = opposite[event].sum()
+    if not pairs:
         return np.nan, np.nan, np.nan
-    ranks = rankdata(score)
-    within = np.zeros(len(ranks))
-    within[event], within[~event] = rankdata(score[event]), rankdata(score[~event])
-    # Of each row: the share of the other class that it is in order with.
-    placed = np.where(event, (ranks - within) / negative, 1 - (ranks - within) / positive)
-    value = float(placed[event].mean())
+    value = float(ordered[event].sum() / pairs)
     if value in (0.0, 1.0):
         return value, np.nan, np.nan
-    excess = np.where(event, (placed - value) / positive, (placed - value) / negative)
-    sums = patient_sums(excess, np.asarray(patients))
+    sums = patient_sums(ordered - value * opposite, np.asarray(patients))
     n = len(sums)
-    error = np.sqrt(n / (n - 1) * np.sum(sums**2)) if n > 1 else np.nan
+    error = np.sqrt(n / (n - 1) * np.sum(sums**2)) / pairs if n > 1 else np.nan
     half = norm.ppf((1 + LEVEL) / 2) * error / (value * (1 - value))
     logit = np.log(value / (1 - value))
     low, high = (1 / (1 + np.exp(-(logit + side * half))) for side in (-1, 1))
     return value, float(low), float(high)
+
+
+def _pairs(event: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return by row with how many of the other class it is in order, ties as half, and how many there are."""
+    from scipy.stats import rankdata
+
+    positive = event.sum()
+    opposite = np.where(event, len(event) - positive, positive).astype(float)
+    below = rankdata(score)
+    for kind in (event, ~event):
+        below[kind] -= rankdata(score[kind])
+    return np.where(event, below, opposite - below), opposite

@@ -92,7 +92,7 @@ def assess(
     """
     held = {month: case.hold_out(table) for month, table in tables.items()}
     scored = held[0.0].scored
-    patients, y = case.patients[scored], case.y[scored]
+    patients, y, folds = case.patients[scored], case.y[scored], held[0.0].fold[scored]
     predicted = {month: _parts(one, scored) for month, one in held.items()}
     losses = {month: (y - own["chosen"]) ** 2 for month, own in predicted.items()}
     constant = (y - predicted[0.0]["constant"]) ** 2
@@ -102,13 +102,13 @@ def assess(
         common = {**who, "rows": len(y), "patients": len(np.unique(patients))}
         for name in MODELS:
             row = common | {"model": name}
-            row |= score(y, own[name], own["constant"], patients, case.target.events)
+            row |= score(y, own[name], own["constant"], patients, folds, case.target.events)
             if name == "chosen":
                 row["p_constant"] = gain_p(constant, losses[month], patients)
                 if month > 0:
                     row["p_infusion"] = gain_p(losses[0.0], losses[month], patients)
                 if month in already:
-                    row |= _not_yet(y, own[name], patients, already[month][scored])
+                    row |= _not_yet(y, own[name], patients, folds, already[month][scored])
             found["early_skill"].append(row)
         if case.target.events:
             found["early_calibration"] += _named(who, calibration(y, own["chosen"], patients))
@@ -133,12 +133,14 @@ def _named(who: Mapping[str, object], frame: pd.DataFrame) -> list[dict]:
     return [{**who, **row} for row in frame.to_dict("records")]
 
 
-def _not_yet(y: np.ndarray, predicted: np.ndarray, patients: np.ndarray, had: np.ndarray) -> dict[str, float]:
+def _not_yet(
+    y: np.ndarray, predicted: np.ndarray, patients: np.ndarray, folds: np.ndarray, had: np.ndarray
+) -> dict[str, float]:
     """Return the share of the events that had come already, and the AUC among those to whom none had."""
     later = ~had
     auc = np.nan
     if not too_few(y[later], patients[later], events=True):
-        auc = clustered_auc(y[later] > 0, predicted[later], patients[later])[0]
+        auc = clustered_auc(y[later] > 0, predicted[later], patients[later], folds[later])[0]
     return {"already_share": float(np.mean(had[y > 0])), "auc_not_yet": auc}
 
 

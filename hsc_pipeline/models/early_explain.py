@@ -45,6 +45,7 @@ def learning_curve(case: Case, features: pd.DataFrame, whole: HeldOut) -> pd.Dat
                 held.predicted[name][scored],
                 whole.predicted["constant"][scored],
                 case.patients[scored],
+                held.fold[scored],
                 case.target.events,
             )
             skill = {end: own[end] for end in ("skill", "skill_low", "skill_high")}

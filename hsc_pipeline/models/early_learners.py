@@ -25,6 +25,8 @@ class HeldOut:
     ----------
     predicted : dict of str to numpy.ndarray, shape (rows,)
         By model; NaN in rows that no fold holds out, as where patients and points are crossed.
+    fold : numpy.ndarray of int, shape (rows,)
+        That held out the row; -1 if none did.
     fits : list of (dict of str to estimator, numpy.ndarray of int)
         Models of each fold, and the places of the rows that it held out.
     training_patients : float
@@ -32,13 +34,14 @@ class HeldOut:
     """
 
     predicted: Mapping[str, np.ndarray]
+    fold: np.ndarray
     fits: Sequence[tuple[Mapping[str, object], np.ndarray]]
     training_patients: float
 
     @property
     def scored(self) -> np.ndarray:
         """Whether each row was held out."""
-        return ~np.isnan(self.predicted["constant"])
+        return self.fold >= 0
 
 
 def hold_out(
@@ -70,7 +73,7 @@ def hold_out(
         Learn from so many patients of each fold only.
     """
     predicted = {name: np.full(len(y), np.nan) for name in MODELS}
-    fits, learnt = [], []
+    which, fits, learnt = np.full(len(y), -1), [], []
     for fold, (training, held) in enumerate(folds):
         training = _thinned(training, groups[0], most_patients, seed + fold)
         learnt.append(len(np.unique(groups[0][training])))
@@ -79,8 +82,9 @@ def hold_out(
         )
         for name, model in models.items():
             predicted[name][held] = predict(model, matrix[held])
+        which[held] = fold
         fits.append((models, held))
-    return HeldOut(predicted, fits, float(np.mean(learnt)))
+    return HeldOut(predicted, which, fits, float(np.mean(learnt)))
 
 
 def _thinned(training: np.ndarray, patients: np.ndarray, most_patients: int | None, seed: int) -> np.ndarray:

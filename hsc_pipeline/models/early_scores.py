@@ -16,7 +16,12 @@ SCORES = ("skill", "mean_squared_error", "auc", "log_loss")
 
 
 def score(
-    y: np.ndarray, predicted: np.ndarray, constant: np.ndarray, patients: np.ndarray, events: bool
+    y: np.ndarray,
+    predicted: np.ndarray,
+    constant: np.ndarray,
+    patients: np.ndarray,
+    folds: np.ndarray,
+    events: bool,
 ) -> dict[str, float]:
     """Return `SCORES` of held-out predictions, each with ``_low`` and ``_high`` between patients.
 
@@ -24,7 +29,8 @@ def score(
     ----------
     y, predicted, constant : numpy.ndarray, shape (rows,)
         What happened, was foreseen, and was foreseen by the constant.
-    patients : numpy.ndarray, shape (rows,)
+    patients, folds : numpy.ndarray, shape (rows,)
+        Whose the row is, and which fold held it out.
     events : bool
         AUC and log loss are of events only; the mean squared error of an event is its Brier score.
 
@@ -41,9 +47,7 @@ def score(
     if events:
         p = np.clip(predicted, LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)
         found["log_loss"] = ratio_interval(-np.log(np.where(y > 0, p, 1 - p)), ones, patients)[:3]
-        # Constants of different folds differ, and would rank folds, not patients.
-        if not np.array_equal(predicted, constant):
-            found["auc"] = clustered_auc(y > 0, predicted, patients)
+        found["auc"] = clustered_auc(y > 0, predicted, patients, folds)
     return {
         f"{name}{end}": value
         for name in SCORES
