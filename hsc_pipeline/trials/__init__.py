@@ -5,11 +5,10 @@ Nothing heavy is imported here: scipy, statsmodels and scikit-learn are imported
 
 from collections.abc import Mapping
 
-import numpy as np
 import pandas as pd
 
 from hsc_pipeline.study_trial import Trial, analysis_of
-from hsc_pipeline.trials.cohort import Cohort, Plan, catalogue_draws, cohorts
+from hsc_pipeline.trials.cohort import Cohort, Plan, catalogue_tables, cohorts
 from hsc_pipeline.trials.dose import COLUMNS as DOSE_COLUMNS
 from hsc_pipeline.trials.dose import designs_of_arms, dose_table
 from hsc_pipeline.trials.incidence import incidence
@@ -21,7 +20,7 @@ from hsc_pipeline.trials.search import (
     designs_of_sweep,
     search,
 )
-from hsc_pipeline.trials.sizes import DRAWS, power_table, size_table
+from hsc_pipeline.trials.sizes import power_table, size_table
 from hsc_pipeline.trials.surface import CALIBRATION_COLUMNS, SKILL_COLUMNS, Designs, judge
 
 LOST = "followup.lost_per_year"
@@ -83,7 +82,8 @@ def run_trials(
     plan, seed = plan_of(study, float(outcomes["landmark_month"].max())), int(study["seed"])
     found = cohorts(outcomes, plan)
     with threadpool_limits(1):
-        uncertain = _uncertain(uncertainty, plan, seed)
+        drawn = uncertainty is not None and len(uncertainty)
+        uncertain = catalogue_tables(uncertainty, plan) if drawn else {}
         powers = power_table(found, plan, seed, uncertain)
         sizes = size_table(found, plan, seed, powers)
         planned = planned_sizes(sizes, plan, list(found))
@@ -95,12 +95,6 @@ def run_trials(
             "incidence": incidence(outcomes, study["visits_months"], plan.trial.endpoint),
             **_designs(study, found, plan, sweep, seed),
         }
-
-
-def _uncertain(rows: pd.DataFrame | None, plan: Plan, seed: int) -> dict[str, np.ndarray]:
-    if rows is None or rows.empty:
-        return {}
-    return catalogue_draws(rows, plan, DRAWS, np.random.default_rng([seed, 4]))
 
 
 def _designs(

@@ -186,29 +186,19 @@ def one_share_draws(cohort: Cohort, draws: int, rng: np.random.Generator) -> np.
     return rng.beta(yes + JEFFREYS, cohort.n - yes + JEFFREYS, draws)
 
 
-def catalogue_draws(
-    outcomes: pd.DataFrame, plan: Plan, draws: int, rng: np.random.Generator
-) -> dict[str, np.ndarray]:
-    """Draw shares by arm over the uncertain values of the catalogue.
-
-    Each point of the study's uncertainty has few patients, and the same ones.  What their shares vary
-    by beyond the patients' own noise is the variance component of the points of a two-way layout
-    (Searle, Casella & McCulloch 1992, 10.1002/9780470316856); the shares of the points are shrunk to
-    their mean accordingly.  Arms keep their points, so that a draw that is bad for one is as bad for the
-    other.
+def catalogue_tables(outcomes: pd.DataFrame, plan: Plan) -> dict[str, np.ndarray]:
+    """Return who reaches the endpoint over the uncertain values of the catalogue, by arm.
 
     Parameters
     ----------
     outcomes : pandas.DataFrame
-        `outcomes.OUTCOMES` with ``point``.
+        `outcomes.OUTCOMES` with ``point``: each a draw of the catalogue, with the same patients everywhere.
     plan : Plan
-    draws : int
-    rng : numpy.random.Generator
 
     Returns
     -------
-    dict of str to numpy.ndarray of float, shape (draws,)
-        Points that failed in an arm are left out of all.
+    dict of str to numpy.ndarray of float, shape (points, patients)
+        Points that failed in an arm are left out of all; nothing where fewer than two are left.
     """
     rows = outcomes.assign(yes=reached(outcomes, plan.trial.endpoint, plan.horizon))
     tables = {
@@ -218,19 +208,46 @@ def catalogue_draws(
     common = sorted(set.intersection(*(set(table.index) for table in tables.values())))
     if len(common) < 2:
         return {}
-    chosen = rng.integers(len(common), size=draws)
-    return {arm: _shrunken(table.loc[common].to_numpy(), chosen, rng) for arm, table in tables.items()}
+    return {arm: table.loc[common].to_numpy() for arm, table in tables.items()}
 
 
-def _shrunken(table: np.ndarray, chosen: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Draw shares of chosen points (rows) of a table of points by patients."""
-    mean, between = table.mean(), point_variance(table)
-    strength = mean * (1 - mean) / between - 1 if between > 0 else np.inf
-    if not np.isfinite(strength) or strength <= 0:
-        yes = table.sum()
-        return rng.beta(yes + JEFFREYS, table.size - yes + JEFFREYS, len(chosen))
-    yes = table.sum(axis=1)[chosen]
-    return rng.beta(mean * strength + yes, (1 - mean) * strength + table.shape[1] - yes)
+def catalogue_draws(
+    arm: np.ndarray, control: np.ndarray | None, draws: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Draw the shares of one or two arms over the uncertain values of the catalogue.
+
+    Each draw of the catalogue has few patients.  What their shares vary by beyond the patients' own noise is
+    the variance component of the points in a two-way layout (Searle, Casella & McCulloch 1992,
+    10.1002/9780470316856).  The kinds of patients (both arms reach it, one, none) of each draw are shrunk to
+    their mean as a Dirichlet law with that variance is; patients and points stay paired, so that a draw that
+    is bad for one arm is as bad for the other.
+
+    Parameters
+    ----------
+    arm, control : numpy.ndarray of float, shape (points, patients)
+        Of `catalogue_tables`; no control against the past.
+    draws : int
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    arm, control : numpy.ndarray of float, shape (draws,)
+    """
+    other = np.zeros_like(arm) if control is None else control
+    kinds = np.stack([arm * other, arm * (1 - other), (1 - arm) * other, (1 - arm) * (1 - other)])
+    counts = kinds.sum(axis=2).T
+    tables = [table for table in (arm, control) if table is not None]
+    between = sum(point_variance(table) for table in tables)
+    within = sum(table.mean() * (1 - table.mean()) for table in tables)
+    strength = within / between - 1 if between > 0 else np.inf
+    pooled = (counts.sum(axis=0) + JEFFREYS / 2) / (counts.sum() + 2 * JEFFREYS)
+    if not 0 < strength < np.inf:  # the points do not differ, or hold one kind of patient each
+        strength = counts.sum() if strength > 0 else JEFFREYS
+    chosen = rng.integers(len(counts), size=draws)
+    laws = np.maximum(strength * pooled + counts[chosen], np.finfo(float).tiny)
+    gammas = rng.standard_gamma(laws)
+    both, only_arm, only_control, _ = (gammas / gammas.sum(axis=1, keepdims=True)).T
+    return both + only_arm, None if control is None else both + only_control
 
 
 def point_variance(table: np.ndarray) -> float:

@@ -6,7 +6,14 @@ from math import ceil
 import numpy as np
 import pandas as pd
 
-from hsc_pipeline.trials.cohort import JEFFREYS, Cohort, Plan, one_share_draws, share_draws
+from hsc_pipeline.trials.cohort import (
+    JEFFREYS,
+    Cohort,
+    Plan,
+    catalogue_draws,
+    one_share_draws,
+    share_draws,
+)
 from hsc_pipeline.trials.power import (
     LEVEL,
     TAIL,
@@ -94,7 +101,7 @@ def power_table(
     plan : Plan
     seed : int
     uncertain : mapping of str to numpy.ndarray of float
-        Shares of each arm over the catalogue's uncertain values; empty where none were drawn.
+        Of `cohort.catalogue_tables`; empty where the catalogue was not drawn from.
 
     Returns
     -------
@@ -170,8 +177,9 @@ def _assured(
     low, high = np.quantile(drawn, [TAIL, 1 - TAIL])
     catalogue = np.nan
     if uncertain:
-        catalogue = power(plan, n, uncertain[arm.arm], None if control is None else uncertain[control.arm])
-    return dict(zip(names, (exact, drawn.mean(), low, high, np.mean(catalogue)), strict=True))
+        tables = uncertain[arm.arm], None if control is None else uncertain[control.arm]
+        catalogue = power(plan, n, *catalogue_draws(*tables, DRAWS, rng)).mean()
+    return dict(zip(names, (exact, drawn.mean(), low, high, catalogue), strict=True))
 
 
 def draws_of(

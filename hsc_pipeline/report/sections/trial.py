@@ -175,9 +175,16 @@ def _harm_said(results: Results) -> list[str]:
     if not harm.empty:
         last = harm[harm["month"] == harm["month"].max()]
         worst = last.sort_values(["incidence", "high"], ascending=False).iloc[0]
-        said.append(
-            f"By month {number(worst['month'])} malignant transformation has come to at most "
-            f"{percent(worst['incidence'])} of patients in any arm (90 % interval "
-            f"{_span(worst['low'], worst['high'])}, {worst['arm']})."
-        )
+        month = number(worst["month"])
+        if worst["events"] == 0:
+            said.append(
+                f"No malignant transformation by month {month} in any arm; up to {percent(worst['high'])} of "
+                "patients cannot be excluded (90 % interval between virtual patients)."
+            )
+        else:
+            said.append(
+                f"By month {month} malignant transformation has come to at most "
+                f"{percent(worst['incidence'])} of patients in any arm (90 % interval "
+                f"{_span(worst['low'], worst['high'])}, {worst['arm']})."
+            )
     return said

@@ -13,9 +13,9 @@ from hsc_pipeline.report.wording import counted, number
 
 MOST_PANELS = 6
 KINDS = {
-    "power": "at the simulated shares (band: what so few virtual patients allow)",
-    "assurance": "assurance: mean over that band",
-    "assurance_catalogue": "assurance over the catalogue's ranges",
+    "power": "power (band: finite cohorts)",
+    "assurance": "assurance, over finite cohorts",
+    "assurance_catalogue": "assurance, over the catalogue",
 }
 
 
@@ -67,7 +67,7 @@ def _power_figure(results: Results) -> list[Figure]:
     exact = powers["exact_power"].notna().all()
     parts = [
         powers.assign(
-            kind=KINDS["power"] if exact else "simulated (band: Monte Carlo)",
+            kind=KINDS["power"] if exact else "power (band: Monte Carlo)",
             value=powers["power"],
             low=powers["power_p5" if exact else "low"],
             high=powers["power_p95" if exact else "high"],
