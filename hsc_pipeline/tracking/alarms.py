@@ -61,13 +61,17 @@ def alarms(run: Run):
 
 def operating(run: Run):
     """Yield false alarms and times to detection of every rule, under this study's sampling and others."""
+    from hsc_pipeline.tracking.indices import chao1_interval
     from hsc_pipeline.tracking.operating import Sampling, operating_characteristics
 
     series = list(run.marrow())
     visits = [one.months for one in series if len(one.months) > 1]
     if not visits:
         return
-    clones = max(int(np.median([len(one.clones) for one in series])), 2)
+    # Clones seen are fewer than engrafted: Chao1 of all samples together is a lower bound closer to them.
+    engrafted = [chao1_interval(one.counts.sum(axis=1))[0] for one in series]
+    seen = np.median([len(one.clones) for one in series])
+    clones = max(int(min(np.median(engrafted), run.marked(int(seen)))), 2)
     totals = np.concatenate([one.counts.sum(axis=0) for one in series])
     sampling = Sampling(
         fragments=max(float(np.median(totals)), 1.0), clones=clones, stem_cells=run.marked(clones)
