@@ -91,6 +91,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     epitopes.add_argument("--out", required=True, metavar="TABLE", help="the CSV to write")
     epitopes.set_defaults(run=_epitopes)
 
+    predict = commands.add_parser("predict", help="foresee outcomes of patients by a study's models")
+    predict.add_argument("model", metavar="MODEL", help="surrogates.skops, or the folder that holds it")
+    predict.add_argument("table", metavar="TABLE", help="CSV or Parquet with the features of the model card")
+    predict.add_argument("--out", required=True, metavar="CSV", help="the CSV to write")
+    predict.set_defaults(run=_predict)
+
     options = parser.parse_args(arguments)
     try:
         return options.run(options)
@@ -211,6 +217,14 @@ def _epitopes(options: argparse.Namespace) -> int:
     )
     binders = sum(scored.column("binds").to_pylist())
     print(f"{options.out}: {scored.num_rows} peptides by allele, {binders} bind below 500 nM")
+    return 0
+
+
+def _predict(options: argparse.Namespace) -> int:
+    from hsc_pipeline.models.predict import predict_file
+
+    predicted = predict_file(options.model, options.table, options.out)
+    print(f"{options.out}: {predicted} predictions")
     return 0
 
 

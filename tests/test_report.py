@@ -26,7 +26,7 @@ from hsc_pipeline.chain import simulate_arm
 from hsc_pipeline.engraftment import CLONE_SIZES, DRIVER_CLONES, GRAFTS, MARROW, TRANSFORMATIONS
 from hsc_pipeline.immunity import TABLES as IMMUNITY
 from hsc_pipeline.immunity.ranges import SCORE_RANGES
-from hsc_pipeline.models import fit_surrogates
+from hsc_pipeline.models import compare_to_baseline, fit_surrogates
 from hsc_pipeline.outcomes import summarise
 from hsc_pipeline.plan import EVENTS, PATIENTS
 from hsc_pipeline.product import CLONES, DRIVERS, PRODUCTS, SITES
@@ -42,7 +42,7 @@ from hsc_pipeline.report.intervals import (
 )
 from hsc_pipeline.report.page import render, script_json
 from hsc_pipeline.report.results import MOST_ARMS, read_results
-from hsc_pipeline.report.sections import assumptions, design, outcomes
+from hsc_pipeline.report.sections import assumptions, design, drivers
 from hsc_pipeline.report.style import PALETTE
 from hsc_pipeline.report.summary import contrast, sentences
 from hsc_pipeline.report.wording import number, with_interval
@@ -90,11 +90,12 @@ def simulate(folder: Path, content: Mapping, drop: Sequence[str] = ()) -> tuple[
             files[name].append(str(folder / arm / f"{name}.parquet"))
             write(files[name][-1], table)
         rows.append(summarise(arm, tables, Settings(**study.settings("outcomes", arm)))["outcomes"])
-    files |= {name: str(folder / f"{name}.csv") for name in ("performance", "importance", "predictions")}
+    files |= {name: str(folder / f"{name}.csv") for name in ("performance", "importance")} | {"answers": []}
     files |= {"outcomes": str(folder / "outcomes.parquet"), "study": str(folder / "study.yaml")}
     write(files["outcomes"], pa.concat_tables(rows))
     for name, frame in fit_surrogates(pa.concat_tables(rows).to_pandas(), study.file.seed).items():
-        frame.to_csv(files[name], index=False)
+        files["answers"].append(str(folder / f"{name}.csv"))
+        frame.to_csv(files["answers"][-1], index=False)
     Path(files["study"]).write_text(yaml.safe_dump(study.as_dict(), sort_keys=False), encoding="utf-8")
     return list(study.arms), files
 
@@ -458,25 +459,23 @@ def test_shares_of_the_largest_clones_add_up():
 
 
 def test_verdict_on_the_surrogate_follows_the_numbers():
-    def performance(surrogate: float) -> pd.DataFrame:
+    def said(surrogate: float, linear: float = 0.3) -> str:
         rows = [
-            {
-                "target": "immune_score",
-                "model": model,
-                "fold": fold,
-                "r2": r2 + 0.01 * (fold % 2),
-                "rmse": 1.0,
-            }
-            for model, r2 in (("constant", -0.1), ("linear", 0.3), ("surrogate", surrogate))
+            {"target": "immune_score", "model": model, "fold": fold, "skill": skill + 0.01 * (fold % 2)}
             for fold in range(5)
+            for model, skill in (
+                ("constant", -0.1),
+                ("linear", linear),
+                ("closed_form", linear),
+                ("surrogate", surrogate * (1 + 0.01 * fold)),
+            )
         ]
-        return outcomes.compare_to_baseline(pd.DataFrame(rows))
+        return " ".join(drivers.verdict(compare_to_baseline(pd.DataFrame(rows))))
 
-    assert "is better than the linear model for immune competence score" in outcomes._verdict(
-        performance(0.6)
-    )
-    assert "is not better than the linear model for any" in outcomes._verdict(performance(0.3))
-    assert "foresees nothing" in outcomes._verdict(performance(-0.2))
+    assert "is better than every baseline for immune competence score" in said(0.6)
+    assert "is not better than its baselines for any" in said(0.3)
+    assert "foretells immune competence score" in said(0.2)
+    assert "For immune competence score, no model was shown to do better" in said(-0.2, linear=-0.3)
 
 
 def test_numbers_read_well():

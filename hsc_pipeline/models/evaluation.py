@@ -3,8 +3,14 @@
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+import pandas as pd
 
 LARGEST_FOLDS = 5
+FALSE_CLAIMS = 0.05  # chance that a study of noise makes any claim, over all targets together
+CONFIDENCE = 0.9  # of intervals of shares
+CALIBRATION_BINS = 5
+LEAST_CHANCE = 1e-6  # a chance of nothing would cost an infinite log loss
+BASELINES = ("constant", "linear", "closed_form")
 
 
 def grouped_folds(
@@ -41,7 +47,7 @@ def grouped_folds(
         split = GroupKFold if labels is None else StratifiedGroupKFold
         yield from split(folds, **dealt).split(blocks, labels, blocks)
         return
-    folds = min(folds, *(len(np.unique(code)) for code in coded))
+    folds = min(folds, *(code.max() + 1 for code in coded))
     held_out = np.array([_dealt(code, folds, seed + place) for place, code in enumerate(coded)])
     for fold in range(folds):
         yield np.flatnonzero((held_out != fold).all(axis=0)), np.flatnonzero((held_out == fold).all(axis=0))
@@ -60,6 +66,144 @@ def _blocks(coded: Sequence[np.ndarray]) -> np.ndarray:
 
     offsets = np.cumsum([0, *(code.max() + 1 for code in coded)])
     nodes = [code + offset for code, offset in zip(coded, offsets[:-1], strict=True)]
-    ends = np.concatenate([np.stack([nodes[0], other]) for other in nodes[1:]] or [nodes[:1] * 2], axis=1)
+    ends = np.concatenate([np.stack([nodes[0], other]) for other in nodes], axis=1)
     graph = coo_array((np.ones(ends.shape[1]), tuple(ends)), shape=(offsets[-1], offsets[-1]))
     return connected_components(graph, directed=False)[1][nodes[0]]
+
+
+def skill(error: float, error_of_mean: float) -> float:
+    """Return 1 - error / error of the held-out rows' own mean: 1 is perfect, 0 no better than that mean.
+
+    This is R2 where errors are squared; for chances it is the Brier skill score.  Rows that do not differ
+    leave no skill to show.
+    """
+    return float(1 - error / error_of_mean) if error_of_mean > 0 else 0.0
+
+
+def errors(observed: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
+    """Return R2, as ``skill``, and the root mean squared error of held-out predictions."""
+    residual = np.mean((observed - predicted) ** 2)
+    spread = np.mean((observed - observed.mean()) ** 2)
+    return {"skill": skill(residual, spread), "rmse": float(np.sqrt(residual))}
+
+
+def chance_scores(happened: np.ndarray, chance: np.ndarray) -> dict[str, float]:
+    """Return Brier skill, Brier score, log loss and area under the ROC curve of predicted chances.
+
+    The area is empty where all or none of the held-out rows have the event.
+    """
+    from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
+
+    happened = np.asarray(happened, int)
+    brier = brier_score_loss(happened, chance, pos_label=1)
+    kept = np.clip(chance, LEAST_CHANCE, 1 - LEAST_CHANCE)
+    both = happened.min() < happened.max()
+    return {
+        "skill": skill(brier, float(happened.mean() * (1 - happened.mean()))),
+        "brier": float(brier),
+        "log_loss": float(log_loss(happened, kept, labels=[0, 1])),
+        "auc": float(roc_auc_score(happened, chance)) if both else np.nan,
+    }
+
+
+def calibration(
+    happened: np.ndarray, chance: np.ndarray, patients: np.ndarray, bins: int = CALIBRATION_BINS
+) -> pd.DataFrame:
+    """Return what was predicted and what came of it, in bins of equally many held-out rows.
+
+    Returns
+    -------
+    pandas.DataFrame
+        By ``bin``: mean ``predicted``, ``observed`` share with Wilson's interval (``low``, ``high``),
+        ``rows`` and ``patients``.  Rows of one patient hang together, so the interval counts patients.
+    """
+    edges = np.unique(np.quantile(chance, np.linspace(0, 1, bins + 1)))
+    place = np.clip(np.searchsorted(edges, chance, side="right") - 1, 0, max(0, len(edges) - 2))
+    rows = []
+    for count, which in enumerate(np.unique(place)):
+        inside = place == which
+        share, n = float(happened[inside].mean()), len(np.unique(patients[inside]))
+        low, high = share_interval(share, n)
+        mean = float(chance[inside].mean())
+        rows.append((count, mean, share, low, high, int(inside.sum()), n))
+    return pd.DataFrame(rows, columns=["bin", "predicted", "observed", "low", "high", "rows", "patients"])
+
+
+def share_interval(share: float, n: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
+    """Return Wilson's interval of a share of `n` independent units; the share may be a mean of shares."""
+    from statsmodels.stats.proportion import proportion_confint
+
+    low, high = proportion_confint(share * n, n, alpha=1 - confidence, method="wilson")
+    return float(low), float(high)
+
+
+def gains(performance: pd.DataFrame, model: str, baseline: str) -> pd.DataFrame:
+    """Return by target the mean gain of skill over a baseline, its standard error and one-sided p value.
+
+    Folds share most of their training rows, so the error of the mean gain is widened after [1]_.
+
+    References
+    ----------
+    .. [1] Nadeau and Bengio 2003, Machine Learning 52:239, 10.1023/A:1024068626366
+    """
+    from scipy.stats import t
+
+    by_model = performance.pivot(index=["target", "fold"], columns="model", values="skill")
+    by_target = (by_model[model] - by_model[baseline]).groupby("target", sort=False)
+    folds, mean = by_target.size(), by_target.mean()
+    error = by_target.std() * np.sqrt(1 / folds + 1 / (folds - 1))
+    # Folds that all gain the same leave no doubt, or nothing to doubt.
+    sure = error.to_numpy() == 0
+    p = np.where(sure, np.where(mean > 0, 0.0, 1.0), t.sf(mean / error.where(~sure, 1.0), folds - 1))
+    return pd.DataFrame({"mean": mean, "standard_error": error, "p": p})
+
+
+def compare_to_baseline(performance: pd.DataFrame) -> pd.DataFrame:
+    """Return by target what each model is worth, and whether the surrogate beats its baselines.
+
+    To beat them is to beat each, in one-sided t tests that must all agree.  The chance that noise does so
+    for any target is at most `FALSE_CLAIMS` (Holm's procedure over targets).
+
+    Parameters
+    ----------
+    performance : pandas.DataFrame
+        target, model, fold and skill of held-out rows; models are `BASELINES` and ``surrogate``.
+
+    Returns
+    -------
+    pandas.DataFrame
+        By target: mean and sd of skill over folds of each model, ``gain_mean`` and
+        ``gain_standard_error`` over the baseline that is hardest to beat (``hardest_baseline``),
+        ``surrogate_beats_linear``, ``surrogate_beats_baselines``, ``foreseen`` (any model beats the
+        constant; p values times their number) and ``kept``: the surrogate if it beats every baseline,
+        else the baseline with the best mean.
+    """
+    skills = performance.pivot(index=["target", "fold"], columns="model", values="skill")
+    summary = skills.groupby("target", sort=False).agg(["mean", "std"])
+    means = summary.xs("mean", axis=1, level=1)
+    summary.columns = [f"{model}_skill_{what}" for model, what in summary.columns]
+    over = {name: gains(performance, "surrogate", name) for name in BASELINES}
+    summary["hardest_baseline"] = pd.DataFrame({name: gain["p"] for name, gain in over.items()}).idxmax(
+        axis=1
+    )
+    for what in ("mean", "standard_error"):
+        found = pd.DataFrame({name: gain[what] for name, gain in over.items()})
+        summary[f"gain_{what}"] = [
+            found.loc[target, name] for target, name in summary["hardest_baseline"].items()
+        ]
+    beaten = pd.DataFrame({name: _claimed(gain["p"]) for name, gain in over.items()})
+    summary["surrogate_beats_linear"] = beaten["linear"]
+    summary["surrogate_beats_baselines"] = beaten.all(axis=1)
+    others = [name for name in means if name != "constant"]
+    least = pd.DataFrame({name: gains(performance, name, "constant")["p"] for name in others}).min(axis=1)
+    summary["foreseen"] = _claimed((least * len(others)).clip(upper=1))
+    best = means[list(BASELINES)].idxmax(axis=1)
+    summary["kept"] = best.where(~summary["surrogate_beats_baselines"], "surrogate")
+    return summary.reindex(pd.unique(performance["target"])).rename_axis("target").reset_index()
+
+
+def _claimed(p: pd.Series) -> pd.Series:
+    """Tell for which targets a claim may be made (Holm 1979, Scand J Stat 6:65)."""
+    from statsmodels.stats.multitest import multipletests
+
+    return pd.Series(multipletests(p.to_numpy(), alpha=FALSE_CLAIMS, method="holm")[0], index=p.index)

@@ -135,7 +135,7 @@ def read_results(study: dict, arms: Sequence[str], files: Mapping) -> Results:
 
 def read_answers(paths: Sequence[str | Path]) -> Mapping[str, pd.DataFrame]:
     """Read tables of models and trials by the name of their file."""
-    found = {Path(path).stem: pd.read_csv(path) for path in paths}
+    found = {Path(path).stem: pd.read_csv(path) for path in paths if Path(path).suffix == ".csv"}
     return defaultdict(pd.DataFrame, found)
 
 

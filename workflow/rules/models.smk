@@ -1,13 +1,28 @@
 # Models: what drives the outcomes, against baselines, by grouped validation.
+from hsc_pipeline.models.features import swept_values
 
 
 rule fit_surrogates:
     input:
         outcomes="results/{study}/outcomes.parquet",
+        sweep=(
+            [
+                "results/{study}/sweep/outcomes.parquet",
+                "results/{study}/sweep/points.parquet",
+            ]
+            if STUDY.file.sweep
+            else []
+        ),
     output:
         performance="results/{study}/models/performance.csv",
+        test_set="results/{study}/models/test_set.csv",
         importance="results/{study}/models/importance.csv",
         predictions="results/{study}/models/predictions.csv",
+        calibration="results/{study}/models/calibration.csv",
+        intervals="results/{study}/models/intervals.csv",
+        skipped="results/{study}/models/skipped.csv",
+        models="results/{study}/models/surrogates.skops",
+        card="results/{study}/models/card.json",
     log:
         "results/{study}/logs/models/surrogates.log",
     benchmark:
@@ -20,7 +35,9 @@ rule fit_surrogates:
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
         seed=STUDY.file.seed,
-        code=code_hash("models"),
+        months=STUDY.file.visits_months,
+        swept=swept_values(STUDY),
+        code=code_hash("models", "models.kept", "points"),
     message:
         "Models: surrogates of the outcomes, with their baselines"
     script:

@@ -1,4 +1,4 @@
-"""Figures of outcomes and what drives them."""
+"""Figures of outcomes."""
 
 from collections.abc import Sequence
 
@@ -6,9 +6,7 @@ import altair as alt
 import pandas as pd
 
 from hsc_pipeline.report.figures.common import grid, names_room
-from hsc_pipeline.report.style import INK, QUIET, arm_colour, arm_dash, lit, months_axis
-
-MODEL_SHADES, MODEL_SHAPES = ("#b4bec7", "#7a8894", "#24405f"), ("square", "diamond", "circle")
+from hsc_pipeline.report.style import QUIET, arm_colour, arm_dash, lit, months_axis
 
 
 def names_axis(field: str, names: Sequence[str]) -> alt.Y:
@@ -72,47 +70,3 @@ def differences(contrasts: pd.DataFrame, arms: Sequence[str]) -> alt.ConcatChart
         dot = base.mark_circle(size=110).encode(x, lit(1), tooltip=tips)
         panels.append(alt.layer(zero_line(), span, dot).properties(title=str(endpoint)))
     return grid(panels, 3, max(40, 32 * len(others)), room=names_room(others))
-
-
-def skill(performance: pd.DataFrame) -> alt.ConcatChart:
-    """Draw R2 of held-out patients by target and model: mean and every fold.
-
-    `performance` holds target, model (both named for readers), fold and r2.
-    """
-    models, panels = list(performance["model"].unique()), []
-    shade = alt.Color("model:N", scale=dict(domain=models, range=list(MODEL_SHADES)), legend=None)
-    shape = alt.Shape("model:N", scale=dict(domain=models, range=list(MODEL_SHAPES)), legend=None)
-    extent = performance["r2"].agg(["min", "max"])
-    domain = [max(-1.0, min(0.0, extent["min"] - 0.05)), min(1.0, max(0.1, extent["max"] + 0.05))]
-    x = alt.X(
-        "r2:Q",
-        title="R² in held-out patients",
-        scale=dict(domain=domain, nice=False, clamp=True),
-        axis=dict(tickCount=6),
-    )
-    for target, rows in performance.groupby("target", sort=False):
-        base = alt.Chart(rows).encode(names_axis("model", models), shade)
-        tips = [alt.Tooltip("model:N"), alt.Tooltip("fold:O"), alt.Tooltip("r2:Q", format=".2f")]
-        folds = base.mark_circle(size=30, opacity=0.45).encode(x, tooltip=tips)
-        mean = alt.Tooltip("mean(r2):Q", title="mean R²", format=".2f")
-        marks = base.mark_point(size=120, filled=True, opacity=1).encode(alt.X("mean(r2):Q"), shape, mean)
-        panels.append(alt.layer(zero_line(), folds, marks).properties(title=str(target)))
-    return grid(panels, 2, 84, room=names_room(models))
-
-
-def importance(losses: pd.DataFrame) -> alt.ConcatChart:
-    """Draw how much R2 is lost when a feature is shuffled, a panel a target.
-
-    `losses` holds target, feature (both named for readers), r2_loss, low and high.
-    """
-    panels = []
-    features = list(losses.groupby("feature")["r2_loss"].mean().sort_values(ascending=False).index)
-    x = alt.X("r2_loss:Q", title="loss of R² when shuffled", axis=dict(tickCount=5))
-    tips = [alt.Tooltip("feature:N")]
-    tips += [alt.Tooltip(f"{name}:Q", format=".3f") for name in ("r2_loss", "low", "high")]
-    for target, rows in losses.groupby("target", sort=False):
-        base = alt.Chart(rows).encode(names_axis("feature", features))
-        bar = base.mark_bar(color="#7ba6cb", cornerRadiusEnd=2, height=12).encode(x, tooltip=tips)
-        span = base.mark_rule(color=INK, strokeWidth=1.2).encode(alt.X("low:Q"), alt.X2("high"))
-        panels.append(alt.layer(bar, span).properties(title=str(target)))
-    return grid(panels, 2, 22 * len(features), room=names_room(features))

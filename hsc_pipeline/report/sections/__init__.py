@@ -6,6 +6,7 @@ from hsc_pipeline.report.sections import (
     assumptions,
     blood,
     design,
+    drivers,
     immunity,
     marrow,
     outcomes,
@@ -26,7 +27,7 @@ def compose(results: Results) -> list[Section]:
         immunity.immunity(results),
         safety.safety(results),
         outcomes.outcomes(results),
-        outcomes.drivers(results),
+        drivers.drivers(results),
         assumptions.assumed(results),
         assumptions.provenance(results),
     ]

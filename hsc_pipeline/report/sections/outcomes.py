@@ -1,8 +1,5 @@
-"""Summary, outcomes and what drives them."""
+"""Summary and outcomes."""
 
-import pandas as pd
-
-from hsc_pipeline.models import FEATURES, TARGETS, compare_to_baseline
 from hsc_pipeline.report import measures
 from hsc_pipeline.report.figures import endpoints as figures
 from hsc_pipeline.report.page import Figure, Section, Text, TextTable
@@ -16,8 +13,6 @@ from hsc_pipeline.report.summary import (
     shares,
 )
 from hsc_pipeline.report.wording import counted, listed, number
-
-MODELS = {"constant": "constant", "linear": "linear model", "surrogate": "random forest"}
 
 
 def summary(results: Results) -> Section:
@@ -112,97 +107,4 @@ def _differences_figure(results: Results) -> Figure:
         caption,
         "Dots of the difference of six endpoints from the first arm.",
         figures.differences(table, results.arms),
-    )
-
-
-def drivers(results: Results) -> Section:
-    """Return the section on what drives the outcomes."""
-    title = "What drives it"
-    if results.performance.empty:
-        note = Text("Fewer than ten patients leave nothing to learn from: no model was fitted.", quiet=True)
-        return Section("drivers", "Drivers", title, [note])
-    compared = compare_to_baseline(results.performance)
-    blocks = [
-        Text(_verdict(compared)),
-        _skill_table(compared),
-        _skill_figure(results),
-        _importance_figure(results),
-    ]
-    return Section("drivers", "Drivers", title, blocks)
-
-
-def _verdict(compared: pd.DataFrame) -> str:
-    """Say whether the random forest is better than a straight line, and than nothing."""
-    better = [TARGETS[row.target] for row in compared.itertuples() if row.surrogate_beats_linear]
-    useless = [TARGETS[row.target] for row in compared.itertuples() if row.surrogate_r2_mean <= 0]
-    if better:
-        said = (
-            f"The random forest is better than the linear model for {listed(better)}, and for nothing else."
-        )
-    else:
-        said = "The random forest is not better than the linear model for any outcome: trust the simpler one."
-    if useless:
-        said += f" For {listed(useless)} the forest foresees nothing: its R² is zero or below."
-    return (
-        f"{said} Both are asked to foresee the outcomes of patients they have not seen, from what is known "
-        "at infusion: dose, busulfan exposure, VCN of the product, age, weight and genotype."
-    )
-
-
-def _skill_table(compared: pd.DataFrame) -> TextTable:
-    rows = []
-    for row in compared.itertuples():
-        gain = f"{number(row.gain_mean, signed=True)} ± {number(row.gain_standard_error)}"
-        means = [number(getattr(row, f"{model}_r2_mean")) for model in MODELS]
-        rows.append([TARGETS[row.target], *means, gain, "yes" if row.surrogate_beats_linear else "no"])
-    caption = (
-        "R² in held-out patients, mean over folds. Gain: forest minus linear model, ± its standard error "
-        "between folds, widened because folds share training rows; better means beyond a one-sided t test at "
-        "5 % over all outcomes together."
-    )
-    head = ["outcome", *MODELS.values(), "gain", "forest better"]
-    return TextTable(caption, head, rows, numbers=(1, 2, 3, 4))
-
-
-def _skill_figure(results: Results) -> Figure:
-    performance = results.performance
-    folds = performance["fold"].nunique()
-    named = performance.assign(
-        target=performance["target"].map(TARGETS), model=performance["model"].map(MODELS)
-    )
-    caption = (
-        "R² in held-out patients: one is perfect, zero no better than their own mean, which no model "
-        f"knows. Large mark: mean; dots: each of {folds} folds, drawn at −1 where worse. A virtual "
-        "patient's rows of all arms stand in the same fold, so that nobody is met twice. n = "
-        f"{len(results.outcomes):,} rows of {counted(results.patients, 'patient')}."
-    )
-    return Figure(
-        "skill",
-        "How well the outcome is foreseen at infusion",
-        caption,
-        "Dots of R squared by outcome and model.",
-        figures.skill(named),
-    )
-
-
-def _importance_figure(results: Results) -> Figure:
-    losses = results.importance
-    losses = losses.assign(
-        target=losses["target"].map(TARGETS),
-        feature=losses["feature"].map(FEATURES),
-        low=losses["r2_loss"] - losses["r2_loss_sd"],
-        high=losses["r2_loss"] + losses["r2_loss_sd"],
-    )
-    caption = (
-        "R² that the random forest loses in held-out patients when a feature is shuffled: mean, and one "
-        "standard deviation over folds and shuffles. Bars near or below zero say nothing; correlated "
-        "features (age and weight) share what they know. What is unknown at infusion, such as stem cells "
-        "per CD34+ cell, is not here."
-    )
-    return Figure(
-        "importance",
-        "Which features the forest uses",
-        caption,
-        "Bars of permutation importance by outcome and feature.",
-        figures.importance(losses),
     )
