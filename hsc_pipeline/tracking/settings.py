@@ -198,8 +198,7 @@ class Tracking:
 
     def files(self) -> list[str]:
         """Return the files of clones; a folder is old or new by what is in it."""
-        found = [[path] if Path(path).is_file() else _files_in(path) for path in self.tables()]
-        return list(dict.fromkeys(file for files in found for file in files))
+        return files_of(self.tables())
 
     def as_dict(self) -> dict:
         """Return the file with every default filled in."""
@@ -212,6 +211,18 @@ class Tracking:
     def beside_of(self, topic: str) -> list[str]:
         """Return the tables beside the clones that a topic reads."""
         return [path for name, path in self.beside().items() if name in TOPIC_KEYS[topic]]
+
+
+def files_of(paths: list[str]) -> list[str]:
+    """Return the files of some files and folders, each once.
+
+    Raises
+    ------
+    UserError
+        For a folder of too many.
+    """
+    found = [[path] if Path(path).is_file() else _files_in(path) for path in paths]
+    return list(dict.fromkeys(file for files in found for file in files))
 
 
 def _files_in(folder: str) -> list[str]:
