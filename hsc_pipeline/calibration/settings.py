@@ -96,7 +96,7 @@ class CalibrationFile(Strict):
     tissue: str = Field("PB", description="Samples of other tissues are not used.")
     sorts: dict[str, Sort] = Field(
         default_factory=dict,
-        description="Which simulated sort a lineage of the tables is; empty text: none stated.",
+        description="Which simulated sort a lineage of the tables is; empty text: not stated.",
     )
     patients: list[PatientFile] = Field(min_length=1, max_length=20, description="Whose data are fitted.")
     set: Overrides = Field(default_factory=dict, description="Catalogue values for all patients.")
@@ -113,7 +113,7 @@ class CalibrationFile(Strict):
         1000, ge=100, le=1_000_000, description="Simulations of each round of the fitted structure."
     )
     rounds: int = Field(
-        2, ge=1, le=5, description="Each after the first draws where the one before left mass."
+        2, ge=1, le=5, description="Each after the first draws where the one before left mass"
     )
     structure_simulations: int = Field(
         500, ge=50, le=1_000_000, description="Simulations of each structure, to choose between them."
