@@ -85,7 +85,7 @@ def simulate_rows(
     ------
     dict
         ``simulation``, ``failed`` (empty, or why the parameters are impossible together), and the
-        statistics, those of the second patient on with ``@2`` and so on behind.
+        statistics; see `labelled`.
     """
     seeds = [
         int(sequence(seed, f"calibration.{what}.{number}").generate_state(1, np.uint64)[0] >> np.uint64(1))
@@ -97,15 +97,15 @@ def simulate_rows(
             for number, (person, columns) in enumerate(zip(persons, names, strict=True)):
                 values = {name: float(row[column]) for name, column in columns.items()}
                 of = simulate_person(person, values, seeds[number], int(simulation))
-                found |= labelled(of, number)
+                found |= labelled(of, number, len(persons))
         except (ModelError, UserError) as error:
             found = {"simulation": int(simulation), "failed": str(error)}
         yield found
 
 
-def labelled(of: Mapping[str, float], patient: int) -> dict[str, float]:
-    """Return names with the number of a patient behind, from the second on."""
-    return {f"{name}@{patient + 1}" if patient else name: value for name, value in of.items()}
+def labelled(of: Mapping[str, float], patient: int, patients: int) -> dict[str, float]:
+    """Return names with the number of the patient behind, ``@1``, where there are several."""
+    return {f"{name}@{patient + 1}" if patients > 1 else name: value for name, value in of.items()}
 
 
 def simulate_person(person: Person, values: Mapping[str, float], seed: int, number: int) -> dict[str, float]:
