@@ -32,12 +32,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     archive.add_argument("--out", required=True, metavar="FILE", help="the zip to write")
     archive.set_defaults(run=_archive)
 
-    check = commands.add_parser("check", help="check a study or tracking file without running it")
+    check = commands.add_parser("check", help="check a study, tracking or calibration file without running it")
     check.add_argument("file", help="study file, YAML")
     check.set_defaults(run=_check)
 
-    schema = commands.add_parser("schema", help="print the JSON Schema of study or tracking files")
-    schema.add_argument("kind", nargs="?", default="study", choices=("study", "tracking"))
+    schema = commands.add_parser("schema", help="print the JSON Schema of a kind of file")
+    schema.add_argument("kind", nargs="?", default="study", choices=("study", "tracking", "calibration"))
     schema.set_defaults(run=_schema)
 
     catalogue = commands.add_parser("catalogue", help="list the catalogue, or print one entry of it")
@@ -142,6 +142,8 @@ def _check(options: argparse.Namespace) -> int:
         samples = check_tables(tracking, largest=float("inf"))
         print(f"{options.file}: {samples} samples in {len(tracking.file.tables)} tables of clones")
         return 0
+    if content.get("kind") == "calibration":
+        return _check_calibration(content, options.file)
     study = load_study(content, options.file)
     arms = ", ".join(study.arms)
     print(f"{options.file}: {study.file.patients} patients in each of {len(study.arms)} arms ({arms})")
@@ -151,9 +153,24 @@ def _check(options: argparse.Namespace) -> int:
     return 0
 
 
+def _check_calibration(content: dict, where: str) -> int:
+    from hsc_pipeline.calibration.early import check_calibration
+    from hsc_pipeline.calibration.settings import load_calibration
+
+    calibration = load_calibration(content, where)
+    samples = check_calibration(calibration, largest=float("inf"))
+    parameters = ", ".join(calibration.structures[calibration.fitted].parameters)
+    simulations = sum(calibration.simulations(s) * calibration.rounds_of(s) for s in calibration.structures)
+    print(f"{where}: {samples} samples of {calibration.patients} patients; {simulations:,} simulations")
+    print(f"fits {parameters}")
+    return 0
+
+
 def _schema(options: argparse.Namespace) -> int:
     if options.kind == "tracking":
         from hsc_pipeline.tracking.settings import json_schema
+    elif options.kind == "calibration":
+        from hsc_pipeline.calibration.settings import json_schema
     else:
         from hsc_pipeline.study import json_schema
 

@@ -225,13 +225,17 @@ def _inputs(crate, folder: Path, content: Mapping) -> list:
 
 
 def inputs_of(content: Mapping) -> list[str]:
-    """Return the files that a study or tracking file reads, as it names them."""
+    """Return the files that a study, tracking or calibration file reads, as it names them."""
     if content["kind"] == "tracking":
         from hsc_pipeline.tracking.settings import load_tracking
 
         tracking = load_tracking(content)
         beside = tracking.beside().values()
         return list(dict.fromkeys([*tracking.files(), *beside]))
+    if content["kind"] == "calibration":
+        from hsc_pipeline.calibration.settings import load_calibration
+
+        return load_calibration(content).files()
     arms = content.get("arms", [])
     data = [path for arm in arms for path in (arm.get("product_data") or {}).values()]
     return list(dict.fromkeys(path for path in [content.get("gene_table"), *data] if path))
@@ -239,7 +243,8 @@ def inputs_of(content: Mapping) -> list[str]:
 
 def is_hashed(content: Mapping) -> bool:
     """Whether names stand as pseudonyms in what leaves the folder of a run."""
-    return content["kind"] == "tracking" and content.get("privacy", {}).get("identifiers", HASHED) == HASHED
+    of_patients = content["kind"] in ("tracking", "calibration")
+    return of_patients and content.get("privacy", {}).get("identifiers", HASHED) == HASHED
 
 
 # The code and the machine ----------------------------------------------------------------------------

@@ -128,6 +128,31 @@ class Pseudonyms:
         return path and self.of("file", path)
 
 
+class Numbers(Pseudonyms):
+    """Numbers in place of names, for results that hold names nowhere but in the file that was given."""
+
+    def __init__(self):
+        super().__init__(b"")
+        self._numbers: dict[str, list[str]] = {}
+
+    def _made(self, kind: str, name: str) -> str:
+        known = self._numbers.setdefault(kind, [])
+        known.append(name)
+        return f"{kind}-{len(known)}"
+
+    def table(self, table):
+        """Return the table, which names nobody."""
+        return table
+
+    def settings(self, content: Mapping) -> dict:
+        """Return the content of a calibration file without the names in it: files and subjects."""
+        hidden = super().settings(content)
+        hidden["patients"] = [
+            {**one, "subject": self.of("subject", one["subject"])} for one in content["patients"]
+        ]
+        return hidden
+
+
 FILES = ("path", "metadata", "colonies", "clinical", "genes", "gene_lengths", "background")
 
 
@@ -145,6 +170,8 @@ def key_of(clones: str | Path, samples: str | Path) -> bytes:
 
 
 def pseudonyms_of(folder: str | Path) -> Pseudonyms:
-    """Return the pseudonyms of a result folder of a tracking run."""
+    """Return the pseudonyms of a result folder of a tracking or calibration run."""
+    if (Path(folder) / "calibration").is_dir():
+        return Numbers()
     folder = Path(folder) / "tracking"
     return Pseudonyms(key_of(folder / "clones.parquet", folder / "samples.parquet"))

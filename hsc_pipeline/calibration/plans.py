@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 from hsc_pipeline.calibration.priors import Prior
@@ -36,6 +35,12 @@ SPREAD_OF: Mapping[str, str] = {
     "conditioning.residual.antibody": "conditioning.residual_ln_odds_sd",
     "conditioning.residual.total_body_irradiation": "conditioning.residual_ln_odds_sd",
 }
+
+# Keys of the file that every job reads.
+OF_MODEL = (
+    *("kind", "schema_version", "name", "seed", "disease", "product", "set", "patients", "parameters"),
+    *("tables", "clinical", "colonies", "tissue", "sorts"),
+)
 
 # What the known structures set, and what they fit beside the file's parameters.
 ADVANTAGE, OUTPUT = "disease.corrected_advantage_per_year", "marrow.clone_output_sigma"
@@ -84,14 +89,29 @@ class Calibration:
         """How many patients are fitted together."""
         return len(self.file.patients)
 
-    @cached_property
-    def stages(self) -> tuple[str, ...]:
-        """Stages that a simulation runs."""
-        return SIMULATED
-
     def as_dict(self) -> dict:
         """Return the file with every default filled in."""
         return self.file.model_dump(mode="json")
+
+    def part(self, *keys: str, structure: str | None = None) -> dict:
+        """Return what a job reads of the file, itself a file: what it does not read changes nothing there.
+
+        Parameters
+        ----------
+        *keys : str
+            Beside what is the patients' and the model's.
+        structure : str, optional
+            Only this one.
+        """
+        whole = self.as_dict()
+        kept = {name: whole[name] for name in (*OF_MODEL, *keys)}
+        if structure is not None and self.file.structures:
+            kept["structures"] = [one for one in whole["structures"] if one["name"] == structure]
+        if structure is not None:
+            kept["fitted"] = structure
+            asked = whole["statistics"]
+            kept["statistics"] = {name: asked[name] for name in ("least_reads", "stable_month")}
+        return kept
 
     def files(self) -> list[str]:
         """Return the files of clones, and the tables beside them."""

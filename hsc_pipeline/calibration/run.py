@@ -172,9 +172,9 @@ def look_at_round(reference: Reference, observed: pd.Series, inside: Mapping, ou
         for name, row in far.head(NAMED).iterrows()
     )
     raise UserError(
-        f"parameters: the priors have no mass where the data are: {inside['said']} ({shown}); widen the priors, "
-        "correct what is set of the patient, leave statistics out that the model cannot have, or write "
-        "outside: report"
+        f"parameters: the priors have no mass where the data are: {inside['said']} ({shown}); widen the "
+        "priors, correct what is set of the patient, leave statistics out that the model cannot have, or "
+        "write outside: report"
     )
 
 

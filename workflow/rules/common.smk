@@ -18,6 +18,8 @@ def checked_study():
         load = load_study
         if config.get("kind") == "tracking":
             from hsc_pipeline.tracking.settings import load_tracking as load
+        elif config.get("kind") == "calibration":
+            from hsc_pipeline.calibration.settings import load_calibration as load
         return load(config, " and ".join(map(str, files)) or "study")
     except UserError as error:
         sys.exit(f"{error}")
