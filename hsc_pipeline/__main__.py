@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     archive.add_argument("--out", required=True, metavar="FILE", help="the zip to write")
     archive.set_defaults(run=_archive)
 
-    check = commands.add_parser("check", help="check a study, tracking or calibration file without running it")
+    check = commands.add_parser("check", help="check a file of any kind without running it")
     check.add_argument("file", help="study file, YAML")
     check.set_defaults(run=_check)
 
