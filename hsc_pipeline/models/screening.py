@@ -49,7 +49,8 @@ def main_effects(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 def main_effect_intervals(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the interval of the population's R2 of each, parameters x outcomes.
 
-    By inversion of the noncentral F law, whose noncentrality is n R2 / (1 - R2) [1]_.
+    The intervals of all parameters hold together at `LEVEL`: the largest of hundreds is no accident of
+    one.  By inversion of the noncentral F law, whose noncentrality is n R2 / (1 - R2) [1]_.
 
     References
     ----------
@@ -63,7 +64,8 @@ def main_effect_intervals(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.
     down = n - 1 - up
     f = r2 / (1 - r2) * down / up
     ends = []
-    for tail in ((1 + LEVEL) / 2, (1 - LEVEL) / 2):
+    beyond = (1 - LEVEL) / 2 / x.shape[1]
+    for tail in (1 - beyond, beyond):
         moved = np.nan_to_num(np.maximum(0, ncfdtrinc(up, down, tail, np.maximum(f, 1e-9))))
         ends.append(moved / (moved + n))
     return ends[0], ends[1]

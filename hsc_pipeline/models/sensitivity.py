@@ -68,6 +68,25 @@ class Design:
     noise: np.ndarray
 
 
+def sensitivity_tables(
+    ensembles: Mapping[str, tuple[pd.DataFrame, pd.DataFrame]], values: Mapping[str, Mapping], seed: int
+) -> dict[str, pd.DataFrame]:
+    """Return ``sensitivity``, ``sensitivity_surrogates`` and ``worth_measuring`` of all points of a study.
+
+    Parameters
+    ----------
+    ensembles : mapping of str to (points, outcomes)
+        ``uncertainty`` and ``sweep``, where the study has them; as `analyse_sensitivity`.
+    values, seed
+        As `rank_parameters` and `analyse_sensitivity`.
+    """
+    found = [_frames([], [], "")]
+    found += [analyse_sensitivity(*tables, source, seed) for source, tables in ensembles.items()]
+    filled = [tables for tables in found if len(tables["sensitivity"])] or found[:1]
+    joined = {name: pd.concat([tables[name] for tables in filled], ignore_index=True) for name in found[0]}
+    return {**joined, "worth_measuring": rank_parameters(joined["sensitivity"], values)}
+
+
 def analyse_sensitivity(
     points: pd.DataFrame, outcomes: pd.DataFrame, source: str, seed: int
 ) -> dict[str, pd.DataFrame]:
@@ -215,7 +234,7 @@ def _with_surrogate(
     table, rows = table.copy(), surrogate.entered
     for name in INDICES:
         table.loc[rows, name] = getattr(indices, name)
-    table.loc[rows, "method"] = f"Sobol on the {surrogate.name}"
+    table.loc[rows, "method"] = f"Sobol on the {surrogate.name} surrogate"
     table["resolved"] |= resolved_totals(surrogate.excess, FALSE_ALARMS / 2 / asked)
     return table
 
@@ -261,7 +280,7 @@ def _verdict(found: Mapping) -> str:
     of = f"{found['points']} points for {found['parameters']} parameters"
     if found["surrogate"] != "none":
         share = 100 * (1 - found["unexplained"])
-        return f"the {found['surrogate']} explains {share:.0f} % of what the values do; {of}"
+        return f"the {found['surrogate']} surrogate explains {share:.0f} % of what the values do; {of}"
     if found["resolved"]:
         return f"main effects only, no surrogate foresees more than the mean; {of}"
     return f"nothing resolved: {of} are too few to tell the parameters apart"

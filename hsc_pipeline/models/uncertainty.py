@@ -234,9 +234,9 @@ def _share_over_draws(study: pd.Series, grid: pd.DataFrame) -> tuple:
     same = study.reindex(grid.columns).dropna().to_numpy()
     parts = components(y, least_square(y))
     centre, variance = centre_of_draws(parts, y.shape, study.to_numpy(), same)
-    # Half a patient from none and from all.
-    edge = 0.5 / (y.size + 1)
-    return share_interval(y, float(np.clip(centre, edge, 1 - edge)), variance)
+    # None of n says no more than that about one of n + 2 would, give or take one (Laplace).
+    edge = 1 / (y.size + 2)
+    return share_interval(y, float(np.clip(centre, edge, 1 - edge)), max(variance, edge**2))
 
 
 def _median_over_draws(study: pd.Series, grid: pd.DataFrame, limits: tuple) -> tuple:
@@ -283,6 +283,6 @@ def shares_of_variance(parts: Components, estimate: Estimate) -> dict:
     monte_carlo = ((estimate.high - estimate.low) / (2 * Z)) ** 2
     variances = (parts.within, monte_carlo, max(0.0, parts.draws))
     total = sum(variances)
-    if not total > 0:
+    if not variances[0] + variances[2] > 0 or not total > 0:  # nobody differed, or no interval
         return {f"{source}_share": np.nan for source in SOURCES}
     return {f"{source}_share": part / total for source, part in zip(SOURCES, variances, strict=True)}
