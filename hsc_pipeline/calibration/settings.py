@@ -110,13 +110,13 @@ class CalibrationFile(Strict):
         None, description="The structure whose parameters are fitted; the first by default."
     )
     simulations: int = Field(
-        1000, ge=100, le=1_000_000, description="Simulations of each round of the fitted structure."
+        1000, ge=600, le=1_000_000, description="Simulations of each round of the fitted structure."
     )
     rounds: int = Field(
         2, ge=1, le=5, description="Each after the first draws where the one before left mass"
     )
     structure_simulations: int = Field(
-        500, ge=50, le=1_000_000, description="Simulations of each structure, to choose between them."
+        500, ge=100, le=1_000_000, description="Simulations of each structure, to choose between them."
     )
     predictions: int = Field(
         100, ge=20, le=10_000, description="Draws of the posterior that are simulated to check it."
