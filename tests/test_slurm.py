@@ -16,9 +16,9 @@ from hsc_pipeline.manifest import verify
 
 CLUSTER = Path(__file__).parent / "slurm/cluster.sh"
 RESULTS = "results/tiny"
-STUDY = {**TINY, "patients": 4}
+STUDY = {**TINY, "patients": 4, "sweep": None, "uncertainty": {"draws": 0}}
 # The faults are to one arm, in two batches, and compared by the checksums of the whole study's manifest.
-ARM = "results/tiny/outcomes/full.parquet"
+ARM = "results/tiny/outcomes/full/outcomes.parquet"
 CANNOT = 77
 # Jobs of seconds on a controller of our own: ask it often, and wait for no shared file system.
 PROFILE = (
