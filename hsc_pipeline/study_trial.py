@@ -225,10 +225,10 @@ def _check_analysis(trial: Trial) -> None:
             f"trial.analysis = {analysis!r} with endpoint {trial.endpoint} against {against}; "
             f"allowed: {', '.join(allowed)}"
         )
-    most = max(trial.sizes) * max(1, 1 / trial.allocation)
+    most = round(max(trial.sizes) * max(1, 1 / trial.allocation))
     if analysis in ("boschloo", "barnard") and most > MOST_EXACT:
         raise UserError(
-            f"trial.sizes: {most:g} patients in an arm with {analysis}; allowed: at most {MOST_EXACT}, "
+            f"trial.sizes: {most} patients in an arm with {analysis}; allowed: at most {MOST_EXACT}, "
             "or fisher"
         )
 

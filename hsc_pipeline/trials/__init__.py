@@ -9,17 +9,17 @@ import pandas as pd
 
 from hsc_pipeline.study_trial import Trial, analysis_of
 from hsc_pipeline.trials.cohort import Cohort, Plan, catalogue_tables, cohorts
-from hsc_pipeline.trials.dose import COLUMNS as DOSE_COLUMNS
-from hsc_pipeline.trials.dose import designs_of_arms, dose_table
-from hsc_pipeline.trials.incidence import incidence
-from hsc_pipeline.trials.rules import control_table, planned_sizes, stopping_table
-from hsc_pipeline.trials.search import (
+from hsc_pipeline.trials.design_search import (
     CHOSEN_COLUMNS,
     FEWEST_POINTS,
     SEARCH_COLUMNS,
     designs_of_sweep,
     search,
 )
+from hsc_pipeline.trials.dose import COLUMNS as DOSE_COLUMNS
+from hsc_pipeline.trials.dose import designs_of_arms, dose_table
+from hsc_pipeline.trials.incidence import incidence_table
+from hsc_pipeline.trials.rules import control_table, planned_sizes, stopping_table
 from hsc_pipeline.trials.sizes import power_table, size_table
 from hsc_pipeline.trials.surface import CALIBRATION_COLUMNS, SKILL_COLUMNS, Designs, judge
 
@@ -92,7 +92,7 @@ def run_trials(
             "sample_size": sizes,
             "stopping": stopping_table(found, plan, planned, seed),
             "control": control_table(found, plan),
-            "incidence": incidence(outcomes, study["visits_months"], plan.trial.endpoint),
+            "incidence": incidence_table(outcomes, study["visits_months"], plan.trial.endpoint),
             **_designs(study, found, plan, sweep, seed),
         }
 

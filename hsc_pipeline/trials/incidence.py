@@ -16,7 +16,7 @@ COLUMNS = ["arm", "month", "event", "incidence", "low", "high", "events", "at_ri
 SPANS = "between virtual patients, 90 %"
 
 
-def incidence(outcomes: pd.DataFrame, visits: Sequence[float], endpoint: str) -> pd.DataFrame:
+def incidence_table(outcomes: pd.DataFrame, visits: Sequence[float], endpoint: str) -> pd.DataFrame:
     """Return the cumulative incidence of transformation and of its competing events at each visit.
 
     A failed graft or a rescue ends the exposure to transformation of the product's cells, so each of the

@@ -41,7 +41,7 @@ def verify(
     Parameters
     ----------
     chosen : pandas.DataFrame
-        Of `search.search`.
+        Of `design_search.search`.
     settings : mapping of str to mapping of str to Settings
         By arm and stage.
     plan : Plan

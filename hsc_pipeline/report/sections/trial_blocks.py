@@ -41,7 +41,7 @@ def named(results: Results, table: str) -> pd.DataFrame:
     if found.empty or "arm" not in found:
         return found
     columns = [column for column in ("arm", "control") if column in found]
-    found = found.assign(**{column: found[column].fillna("").map(label) for column in columns})
+    found = found.assign(**{column: found[column].astype(object).fillna("").map(label) for column in columns})
     return found[found["arm"].isin([*results.arms, "all arms"])]
 
 
