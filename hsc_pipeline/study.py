@@ -121,6 +121,22 @@ class Study:
         cost = seconds_a_patient(self._clones(), len(self.file.visits_months))
         return self.ensembles[ensemble].batches(cost, self.file.minutes_per_job)
 
+    def swept_values(self) -> dict[str, dict]:
+        """Return unit, scale and each arm's own number of the values that the sweep varies, by name.
+
+        They are keyword arguments of `models.features.Swept`.
+        """
+        over = self.file.sweep.over if self.file.sweep else {}
+        first = next(iter(self.arms.values()))
+        return {
+            name: {
+                "unit": first.values[name].unit,
+                "logarithmic": span.scale == "log" and span.values is None,
+                "by_arm": {arm.name: float(arm.values[name].value) for arm in self.arms.values()},
+            }
+            for name, span in over.items()
+        }
+
     def as_dict(self) -> dict:
         """Return the filled study as ``study.yaml`` holds it: each value with unit, evidence and source."""
         first = next(iter(self.arms.values()))

@@ -198,13 +198,13 @@ def test_a_second_run_in_the_folder_is_refused_and_disturbs_nothing(fresh, undis
     "kept", [0.0, pytest.param(0.5, marks=pytest.mark.slow), 0.99], ids=["empty", "half", "tail"]
 )
 def test_a_truncated_table_is_named_and_made_again(finished, undisturbed, kept):
-    table = finished / RESULTS / "outcomes/full.parquet"
+    table = finished / RESULTS / "outcomes/full/outcomes.parquet"
     whole = table.read_bytes()
     table.write_bytes(whole[: int(kept * len(whole))])
-    assert verify(finished / RESULTS) == ["outcomes/full.parquet: changed since the run"]
+    assert verify(finished / RESULTS) == ["outcomes/full/outcomes.parquet: changed since the run"]
     code, output = run(finished, "--cores", "1", *BATCHES, "--", BEFORE_REPORT)
     assert code != 0, "the stage that reads it may not take it for whole"
-    assert f"{RESULTS}/outcomes/full.parquet: not a whole Parquet file" in output
+    assert f"{RESULTS}/outcomes/full/outcomes.parquet: not a whole Parquet file" in output
     table.unlink()
     resume(finished, undisturbed, BEFORE_REPORT)
     assert table.read_bytes() == whole

@@ -90,8 +90,7 @@ def simulate(folder: Path, content: Mapping, drop: Sequence[str] = ()) -> tuple[
             files[name].append(str(folder / arm / f"{name}.parquet"))
             write(files[name][-1], table)
         rows.append(summarise(arm, tables, Settings(**study.settings("outcomes", arm)))["outcomes"])
-    files |= {name: str(folder / f"{name}.csv") for name in ("performance", "importance")} | {"answers": []}
-    files |= {"outcomes": str(folder / "outcomes.parquet"), "study": str(folder / "study.yaml")}
+    files |= {"answers": [], "outcomes": str(folder / "outcomes.parquet"), "study": str(folder / "study.yaml")}
     write(files["outcomes"], pa.concat_tables(rows))
     for name, frame in fit_surrogates(pa.concat_tables(rows).to_pandas(), study.file.seed).items():
         files["answers"].append(str(folder / f"{name}.csv"))

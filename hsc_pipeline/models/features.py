@@ -10,7 +10,7 @@ import pandas as pd
 from hsc_pipeline.outcomes import OUTCOMES
 
 if TYPE_CHECKING:
-    from hsc_pipeline.study import Study
+    pass
 
 FEATURES = {
     "log_cd34_per_kg": "log10 CD34+ dose per kg",
@@ -43,21 +43,6 @@ class Swept:
     unit: str
     logarithmic: bool
     by_arm: Mapping[str, float]
-
-
-def swept_values(study: "Study") -> dict[str, dict]:
-    """Return the catalogue values that a study's sweep varies: keyword arguments of `Swept`, by name."""
-    if study.file.sweep is None:
-        return {}
-    first = next(iter(study.arms.values()))
-    return {
-        name: {
-            "unit": first.values[name].unit,
-            "logarithmic": span.scale == "log" and span.values is None,
-            "by_arm": {arm.name: float(arm.values[name].value) for arm in study.arms.values()},
-        }
-        for name, span in study.file.sweep.over.items()
-    }
 
 
 def join_sweep(

@@ -35,9 +35,8 @@ def write_report(
     arms : sequence of str
         In the order of the study file.
     files : mapping of str to path or sequence of path
-        ``study``, ``outcomes``, ``performance`` and ``importance``: one file each; ``patients``,
-        ``products``, ``clones``, ``sites``, ``marrow``, ``clone_sizes``, ``counts``, ``integration_sites``,
-        ``challenges`` and ``scores``: one file an arm, in the order of `arms`.
+        ``study`` and ``outcomes``: one file each; ``answers``: the tables of models and trials;
+        ``clone_sizes``, ``sites`` and every table of `results.TABLES`: one file an arm, in the order of `arms`.
     """
     study = yaml.safe_load(Path(files["study"]).read_text(encoding="utf-8"))
     results = read_results(study, arms, files)

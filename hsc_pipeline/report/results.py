@@ -59,8 +59,6 @@ class Results:
         Of the representative patient in each arm.
     representative : int or None
         Patient with the median corrected share among those of the first arm with clones.
-    performance, importance : pandas.DataFrame
-        Of the surrogate models; empty where there were too few patients.
     answers : mapping of str to DataFrame
         Tables of models and trials by the name of their file; an empty one where there is no file.
     """
@@ -73,8 +71,6 @@ class Results:
     sites: pd.DataFrame
     clone_sizes: pd.DataFrame
     representative: int | None
-    performance: pd.DataFrame
-    importance: pd.DataFrame
     answers: Mapping[str, pd.DataFrame]
 
     @property
@@ -127,9 +123,7 @@ def read_results(study: dict, arms: Sequence[str], files: Mapping) -> Results:
         sites=count_sites(files["sites"], shown),
         clone_sizes=sizes,
         representative=chosen,
-        performance=pd.read_csv(files["performance"]),
-        importance=pd.read_csv(files["importance"]),
-        answers=read_answers(files.get("answers", [])),
+        answers=read_answers(files["answers"]),
     )
 
 

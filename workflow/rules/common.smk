@@ -63,6 +63,13 @@ def batches_of(path):
     return expand(path, batch=STUDY.batches(), allow_missing=True)
 
 
+def points_if_any(ensemble, *names):
+    """Tables of the points of an ensemble, where the study has any."""
+    if ensemble not in STUDY.ensembles:
+        return []
+    return [f"results/{STUDY.name}/{ensemble}/{name}.parquet" for name in names]
+
+
 def arms_of(path):
     """One file of each arm, in the order of the study file."""
     return expand(path, arm=STUDY.arms, allow_missing=True)

@@ -1,5 +1,4 @@
 # Models: what drives the outcomes, against baselines, by grouped validation.
-from hsc_pipeline.models.features import swept_values
 
 
 rule fit_surrogates:
@@ -36,7 +35,7 @@ rule fit_surrogates:
     params:
         seed=STUDY.file.seed,
         months=STUDY.file.visits_months,
-        swept=swept_values(STUDY),
+        swept=STUDY.swept_values(),
         code=code_hash("models", "models.kept", "points"),
     message:
         "Models: surrogates of the outcomes, with their baselines"

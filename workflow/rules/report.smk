@@ -1,6 +1,21 @@
 # Report: one page to read, and the manifest, written last.
 
 
+ANSWERS = [
+    path
+    for one in (
+        rules.fit_surrogates,
+        rules.fit_early,
+        rules.sensitivity,
+        rules.uncertainty,
+        rules.run_trials,
+        rules.verify_design,
+    )
+    for path in one.output
+    if path.endswith(".csv")
+]
+
+
 rule report:
     input:
         **{
@@ -10,13 +25,7 @@ rule report:
         },
         study="results/{study}/study.yaml",
         outcomes="results/{study}/outcomes.parquet",
-        answers=[
-            *rules.fit_surrogates.output,
-            *rules.run_trials.output,
-            *rules.verify_design.output,
-        ],
-        performance="results/{study}/models/performance.csv",
-        importance="results/{study}/models/importance.csv",
+        answers=ANSWERS,
         patients=arms_of("results/{study}/plan/{arm}/patients.parquet"),
         products=arms_of("results/{study}/product/{arm}/products.parquet"),
         clones=arms_of("results/{study}/product/{arm}/clones.parquet"),
@@ -69,8 +78,11 @@ rule manifest:
             expand(path, ensemble=STUDY.ensembles, allow_missing=True)
             for path in rules.gather_points.output
         ],
-        models=rules.fit_surrogates.output,
-        trials=[*rules.run_trials.output, *rules.verify_design.output],
+        models=[
+            *ANSWERS,
+            rules.fit_surrogates.output.models,
+            rules.fit_surrogates.output.card,
+        ],
         plan=[arms_of(path) for path in rules.plan_patients.output],
         product=[arms_of(path) for path in rules.gather_product.output],
         engraftment=[arms_of(path) for path in rules.gather_engraftment.output],

@@ -14,13 +14,6 @@ TRIAL_TABLES = [
 ]
 
 
-def points_if_any(ensemble, *names):
-    """Tables of the points of an ensemble, where the study has any."""
-    if ensemble not in STUDY.ensembles:
-        return []
-    return [f"results/{STUDY.name}/{ensemble}/{name}.parquet" for name in names]
-
-
 rule run_trials:
     input:
         study="results/{study}/study.yaml",

@@ -7,11 +7,13 @@ from hsc_pipeline.report.sections import (
     blood,
     design,
     drivers,
+    early,
     immunity,
     marrow,
     outcomes,
     product,
     safety,
+    trial,
 )
 
 
@@ -28,6 +30,8 @@ def compose(results: Results) -> list[Section]:
         safety.safety(results),
         outcomes.outcomes(results),
         drivers.drivers(results),
+        early.early(results),
+        trial.trial(results),
         assumptions.assumed(results),
         assumptions.provenance(results),
     ]

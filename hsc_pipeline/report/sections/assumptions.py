@@ -30,7 +30,10 @@ STAGES = (
         "reconstitution, repertoire, challenges, vaccine_responses, infection_risk, scores and more",
     ),
     ("outcomes.parquet, outcomes.csv", "one row a patient and arm"),
-    ("models/", "performance, importance, predictions"),
+    ("visits.parquet", "one row a visit: the truth, and what the laboratory sees"),
+    ("sweep/, uncertainty/", "points, and outcomes and visits under them"),
+    ("models/", "surrogates with their card, early prediction, sensitivity, uncertainty"),
+    ("trials/", "power, sizes, doses, stopping rules, designs"),
     ("manifest.json", "size and checksum of every file, versions, seed"),
 )
 
