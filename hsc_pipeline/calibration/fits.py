@@ -1,4 +1,4 @@
-"""The fit of a calibration, from the files that its rounds left: posterior, checks, structures, predictions."""
+"""The fit of a calibration, from the files of its rounds: posterior, checks, structures, predictions."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

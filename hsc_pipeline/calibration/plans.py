@@ -141,6 +141,10 @@ class Calibration:
         found = [f"{at}-{min(at + size, n) - 1}" for at in range(first, n, size)]
         return [f"0-{PILOT - 1}", *found] if first else found
 
+    def is_pilot(self, structure: str, round_: int, batch: str) -> bool:
+        """Whether a job is the first of all, which the others wait for."""
+        return structure == self.fitted and round_ == 1 and batch == self.batches(structure, round_)[0]
+
     def _size(self) -> int:
         """Return the simulations of a job of the length asked for; see `simulate.SECONDS`."""
         from hsc_pipeline.calibration.simulate import SECONDS_A_PATIENT

@@ -10,7 +10,7 @@ import pandas as pd
 
 from hsc_pipeline.calibration import draws
 from hsc_pipeline.calibration.data import Design, read_patients
-from hsc_pipeline.calibration.plans import PILOT, Calibration
+from hsc_pipeline.calibration.plans import Calibration
 from hsc_pipeline.calibration.simulate import Person, labelled, simulate_rows
 from hsc_pipeline.calibration.statistics import statistics
 from hsc_pipeline.errors import UserError
@@ -220,8 +220,3 @@ def write_json(path: str | Path, content: object) -> None:
 def read_json(path: str | Path) -> dict:
     """Read what `write_json` wrote."""
     return json.loads(Path(path).read_text(encoding="utf-8"))
-
-
-def is_pilot(structure: str, calibration: Calibration, round_: int, last: int) -> bool:
-    """Whether a job is the first of all, which the others wait for."""
-    return structure == calibration.fitted and round_ == 1 and last == PILOT - 1

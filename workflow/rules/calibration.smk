@@ -21,9 +21,8 @@ wildcard_constraints:
 
 def pilot_of(wildcards):
     """What all batches but the first wait for."""
-    last = patients_in(wildcards)[1]
-    is_first = is_pilot(STUDY, wildcards.structure, int(wildcards.round), last)
-    return [] if is_first else f"{HERE}/pilot.json"
+    of = wildcards.structure, int(wildcards.round), wildcards.batch
+    return [] if STUDY.is_pilot(*of) else f"{HERE}/pilot.json"
 
 
 def box_before(wildcards):
