@@ -12,7 +12,7 @@ from trial_cohorts import VISITS, cohort, outcomes, plan, study
 from hsc_pipeline.study_trial import Safety
 from hsc_pipeline.trials import run_trials
 from hsc_pipeline.trials.control import comparisons
-from hsc_pipeline.trials.incidence import COMPETING, HARM, cumulative, incidence
+from hsc_pipeline.trials.incidence import COMPETING, HARM, cumulative, incidence_table
 from hsc_pipeline.trials.power import power
 from hsc_pipeline.trials.single_arm import one_stage, two_stage
 from hsc_pipeline.trials.stopping import (
@@ -230,7 +230,7 @@ def test_no_event_leaves_what_cannot_be_excluded():
 
 def test_an_endpoint_that_is_a_time_is_followed_too():
     rows = outcomes({"a": 0.7})
-    found = incidence(rows, VISITS, "t_protection_month")
+    found = incidence_table(rows, VISITS, "t_protection_month")
     reached = found[found["event"] == "t_protection_month"].set_index("month")["incidence"]
     assert reached[3.0] == 0
     assert reached[24.0] == pytest.approx(rows["t_protection_month"].notna().mean())
