@@ -73,7 +73,7 @@ def compare(predicted: pd.Series, successes: int, patients: int) -> dict:
     """Return one row of `COLUMNS`.
 
     Prediction and simulation agree where their difference is within the interval that both errors make
-    together (Newcombe 1998, 10.1002/(SICI)1097-0258(19980430)17:8<857::AID-SIM777>3.0.CO;2-E).
+    together (Newcombe 1998, 10.1002/(SICI)1097-0258(19980430)17:8<873::AID-SIM779>3.0.CO;2-I).
     """
     low, high = interval(successes, patients)
     share = successes / patients
