@@ -19,7 +19,7 @@ from hsc_pipeline.trials.power import (
     sizes_of_draws,
     smallest_size,
 )
-from hsc_pipeline.trials.virtual import simulate_trials
+from hsc_pipeline.trials.virtual import _draw, simulate_trials
 
 SHARES = np.linspace(0.01, 0.99, 99)
 EXACT = ("fisher", "boschloo", "barnard")
@@ -249,6 +249,20 @@ def test_draws_over_the_catalogue_keep_points_paired():
     assert y.mean() == pytest.approx(control.mean(), abs=0.02)
     assert np.corrcoef(x, y)[0, 1] > 0.5
     assert x.std() == pytest.approx(np.sqrt(point_variance(arm)), rel=0.25)
+
+
+def test_uncertain_cohorts_are_drawn_as_the_bayesian_bootstrap_does():
+    """20,000 samples of 30 from 20 patients: mean and variance of successes are those of a Polya urn.
+
+    Beta-binomial with 15 and 5 patients: variance 30 x 3/16 x 50/21; within five standard errors (6 %).
+    """
+    rng, arm = np.random.default_rng(11), cohort(0.75, 20)
+    yes = _draw(arm, 30, 20_000, rng, uncertain=True)[0].sum(axis=1)
+    law = stats.betabinom(30, 15, 5)
+    assert yes.mean() == pytest.approx(law.mean(), abs=5 * law.std() / np.sqrt(20_000))
+    assert yes.var() == pytest.approx(law.var(), rel=0.06)
+    plain = _draw(arm, 30, 20_000, rng, uncertain=False)[0].sum(axis=1)
+    assert plain.var() == pytest.approx(30 * 3 / 16, rel=0.06)
 
 
 def test_the_monte_carlo_interval_is_that_of_clopper_and_pearson():

@@ -3,7 +3,7 @@
 Nothing heavy is imported here: scipy, statsmodels and scikit-learn are imported where they are used.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import pandas as pd
 
@@ -24,6 +24,7 @@ from hsc_pipeline.trials.sizes import power_table, size_table
 from hsc_pipeline.trials.surface import CALIBRATION_COLUMNS, SKILL_COLUMNS, Designs, judge
 
 LOST = "followup.lost_per_year"
+MOST_ARMS = 50  # compared: the first of the study file, and the control
 
 __all__ = ["plan_of", "run_trials"]
 
@@ -80,6 +81,8 @@ def run_trials(
     from threadpoolctl import threadpool_limits
 
     plan, seed = plan_of(study, float(outcomes["landmark_month"].max())), int(study["seed"])
+    arms = [arm["name"] for arm in study["arms"]]
+    outcomes = outcomes[outcomes["arm"].isin({*arms[:MOST_ARMS], plan.control})]
     found = cohorts(outcomes, plan)
     with threadpool_limits(1):
         drawn = uncertainty is not None and len(uncertainty)
@@ -105,7 +108,7 @@ def _designs(
     if sweep is not None:
         points, outcomes = sweep
         swept = designs_of_sweep(outcomes, points, study["sweep"]["over"], plan)
-    of_arms = [] if swept else list(designs_of_arms(found, _values(study), plan.same_patients))
+    of_arms = [] if swept else list(designs_of_arms(found, _values(study, found), plan.same_patients))
     parts: dict[str, list] = {
         "dose": [dose_table(designs, plan.trial.target, seed) for designs in (*swept, *of_arms)],
         "search": [],
@@ -146,11 +149,12 @@ def _past(arm: str, found: Mapping[str, Cohort], plan: Plan) -> float | None:
     return min((cohort.share for other, cohort in found.items() if other != arm), default=None)
 
 
-def _values(study: Mapping) -> dict[str, dict]:
-    """Return what differs between arms: values, and what else an arm is given, as text."""
+def _values(study: Mapping, arms: Collection[str]) -> dict[str, dict]:
+    """Return every value of these arms, and what else each is given, as text."""
     shared = {name: value["value"] for name, value in study["values"].items()}
     other = ("product", "product_data", "events")
     return {
         arm["name"]: {**shared, **arm["set"], **{key: repr(arm.get(key)) for key in other}}
         for arm in study["arms"]
+        if arm["name"] in arms
     }

@@ -86,13 +86,11 @@ def _draw(
     cohort: Cohort, n: int, replicates: int, rng: np.random.Generator, uncertain: bool
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Draw patients of a cohort with replacement: endpoint, its month and the wait for infusion."""
-    if uncertain:
-        upto = np.cumsum(rng.dirichlet(np.ones(cohort.n), replicates), axis=1)
-        where = rng.random((replicates, n))
-        index = np.stack([np.searchsorted(u, w) for u, w in zip(upto, where, strict=True)])
-        index = np.minimum(index, cohort.n - 1)
-    else:
-        index = rng.integers(cohort.n, size=(replicates, n))
+    index = rng.integers(cohort.n, size=(replicates, n))
+    for patient in range(1, n if uncertain else 0):
+        # Polya's urn: the same law as weights drawn for every patient of the cohort, in less memory.
+        again = np.flatnonzero(rng.random(replicates) < patient / (cohort.n + patient))
+        index[again, patient] = index[again, rng.integers(patient, size=len(again))]
     return cohort.yes[index], cohort.months[index], cohort.wait[index]
 
 
