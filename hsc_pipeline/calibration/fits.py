@@ -112,14 +112,14 @@ def _fit(problem: Problem, seed: int) -> infer.Fit:
 
 
 def fit_posterior(calibration: Calibration, files) -> dict:
-    """Return ``joint`` draws, their ``summary``, ``correlations``, and what is said of the ``fit``."""
+    """Return ``joint`` draws, what is known of each parameter, and what is said of the ``fit``."""
     problem = problem_of(calibration, files)
     found = _fit(problem, seed_of(calibration, "fit"))
     failures = problem.reference.failed.value_counts()
     return {
         "joint": found.draws,
         "summary": found.summary,
-        "learners": found.learners,
+        "identifiability": checks.identifiability(found.summary, found.draws, problem.whole),
         "profile": found.profile,
         "correlations": correlations(found.draws, problem.whole),
         "fit": {
@@ -192,6 +192,8 @@ def predict(
     theta = joint.iloc[::step].head(predictions).reset_index(drop=True)
     found = run.simulate(calibration, calibration.fitted, "predict", theta, designs)
     good = found[found["failed"] == ""].drop(columns=run.NUMBERED).reset_index(drop=True)
-    rows = observed[observed["use"] != run.LEFT_OUT].set_index("statistic")
-    said = checks.predictive(good[list(rows.index)], rows["value"].to_dict())
-    return found, said.assign(use=[rows["use"][name] for name in said["statistic"]])
+    said = []
+    for use in (run.KEPT_BACK, run.FITTED):
+        rows = observed[observed["use"] == use].set_index("statistic")["value"]
+        said.append(checks.predictive(good[list(rows.index)], rows.to_dict()).assign(use=use))
+    return found, pd.concat([of for of in said if len(of)], ignore_index=True)

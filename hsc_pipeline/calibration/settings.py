@@ -110,7 +110,7 @@ class CalibrationFile(Strict):
         None, description="The structure whose parameters are fitted; the first by default."
     )
     simulations: int = Field(
-        1000, ge=600, le=1_000_000, description="Simulations of each round of the fitted structure."
+        1000, ge=800, le=1_000_000, description="Simulations of each round of the fitted structure."
     )
     rounds: int = Field(
         2, ge=1, le=5, description="Each after the first draws where the one before left mass"

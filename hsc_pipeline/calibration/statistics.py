@@ -202,15 +202,15 @@ def in_time(one: Sample, other: Sample) -> dict[str, float]:
     """Return how two samples of a lineage differ that follow one another.
 
     Beside what `alike` says: ``lincoln``, Chapman's estimate of the clones in all, on the logarithm;
-    ``volatility``, the spread of the logarithm of a clone's change, of the clones with enough counts.
+    ``volatility``, the spread of the logarithm of a clone's change, of the clones seen twice and with
+    enough counts.
     """
     both, at, there = np.intersect1d(one.clones, other.clones, assume_unique=True, return_indices=True)
     n, m = len(one.clones), len(other.clones)
     lincoln = np.log((n + 1) * (m + 1) / (len(both) + 1))
-    before = np.concatenate([one.counts[at], np.delete(one.counts, at), np.zeros(m - len(there))])
-    after = np.concatenate([other.counts[there], np.zeros(n - len(at)), np.delete(other.counts, there)])
+    before, after = one.counts[at], other.counts[there]
     deep = before + after >= DEEP
-    change = np.log((after[deep] + 0.5) / (before[deep] + 0.5))
+    change = np.log(after[deep] / before[deep])
     return {
         **alike(one, other),
         "lincoln": float(lincoln),

@@ -251,6 +251,8 @@ rule fit_posterior:
     output:
         joint=f"{HERE}/joint.parquet",
         summary=f"{HERE}/summary.csv",
+        identifiability=f"{HERE}/identifiability.csv",
+        profile=f"{HERE}/profile.csv",
         correlations=f"{HERE}/correlations.csv",
         fit=f"{HERE}/fit.json",
         posterior=f"{HERE}/posterior.csv",

@@ -11,7 +11,7 @@ from hsc_pipeline.calibration.settings import load_calibration
 
 calibration = load_calibration(snakemake.params.settings)
 found = fit_posterior(calibration, snakemake.input)
-for name in ("joint", "summary", "correlations"):
+for name in ("joint", "summary", "identifiability", "profile", "correlations"):
     write_frame(snakemake.output[name], found[name])
 write_json(snakemake.output.fit, found["fit"])
 write_studies(calibration, found["joint"], snakemake.output.posterior, snakemake.output.study)
