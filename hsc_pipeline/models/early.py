@@ -7,6 +7,7 @@ import pandas as pd
 
 from hsc_pipeline.models.decision import clustered_auc, decision_curve
 from hsc_pipeline.models.early_cases import (
+    TARGETS,
     Case,
     events_so_far,
     goals,
@@ -147,13 +148,13 @@ def _not_yet(
 def judge(skill: pd.DataFrame) -> pd.DataFrame:
     """Return `early_skill` with p values adjusted over all targets and months, and what they claim.
 
-    Two questions, each with a family of its own: is the chosen model better than the constant, and is
-    it better than the one that knows the infusion only.
+    Two questions, each by itself: is the chosen model better than the constant, and is it better than the
+    one that knows the infusion only.
     """
-    verdicts = {}
+    asked, verdicts = skill.assign(events=[TARGETS[name].events for name in skill["target"]]), {}
     for question in ("constant", "infusion"):
-        adjusted, claimed = claims(skill[f"p_{question}"].to_numpy(float))
-        verdicts |= {f"p_{question}": adjusted, f"beats_{question}": claimed}
+        found = claims(asked, f"p_{question}")
+        verdicts |= {f"p_{question}": found["p"], f"beats_{question}": found["claimed"]}
     return skill.assign(**verdicts)
 
 

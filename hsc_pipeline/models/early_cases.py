@@ -193,11 +193,11 @@ def too_few(y: np.ndarray, patients: np.ndarray, events: bool) -> str:
     if events:
         having, lacking = (len(np.unique(patients[y == value])) for value in (1, 0))
         if min(having, lacking) < FEWEST_EACH:
-            return f"{having} patients with and {lacking} without; at least {FEWEST_EACH} of each are needed"
+            return f"patients with: {having}, without: {lacking}; at least {FEWEST_EACH} of each are needed"
         return ""
     n = len(np.unique(patients))
     if n < 2 * FEWEST_EACH:
-        return f"{n} patients with a value; at least {2 * FEWEST_EACH} are needed"
+        return f"patients with a value: {n}; at least {2 * FEWEST_EACH} are needed"
     return "" if np.ptp(y) > 0 else "it is the same in all patients"
 
 

@@ -1,13 +1,13 @@
 """How good early predictions are, whether more knowledge makes them better, and how early is enough."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 
 from hsc_pipeline.models.decision import clustered_auc, patient_sums, ratio_interval
 
-FALSE_CLAIMS = 0.05  # chance that a study of noise makes any claim of one kind
+FALSE_CLAIMS = 0.05  # chance that a study of noise makes any claim, of events and of amounts each
 LEAST_PROBABILITY = 0.001  # a forest may say never, for which the log loss is infinite
 MARGIN = 0.05  # skill that a reader gives up for an earlier answer
 SURE = 0.90  # share of resamples in which a month must be within the margin
@@ -73,15 +73,34 @@ def gain_p(worse: np.ndarray, better: np.ndarray, patients: np.ndarray) -> float
     return float(t.sf(gain / error, len(np.unique(patients)) - 1))
 
 
-def claims(p_values: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
-    """Return p values adjusted after Holm 1979 over all that are known, and what is claimed by them."""
-    from statsmodels.stats.multitest import multipletests
+def claims(asked: pd.DataFrame, p: str) -> pd.DataFrame:
+    """Return p values adjusted over all months and targets, and what they claim.
 
-    p = np.asarray(p_values, float)
-    adjusted, known = np.full(len(p), np.nan), ~np.isnan(p)
-    if known.any():
-        adjusted[known] = multipletests(p[known], FALSE_CLAIMS, method="holm")[1]
-    return adjusted, adjusted < FALSE_CLAIMS
+    Of each target the latest month is asked first and each earlier one only where the later one was
+    claimed, so that months cost nothing (a fixed sequence [1]_); over targets at their visits the level
+    is divided.  Events, which one acts upon, and amounts are families of their own.
+
+    Parameters
+    ----------
+    asked : pandas.DataFrame
+        target, goal_month, known_month, the columns `p` and ``events``; p is NaN where nothing was asked.
+    p : str
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``p`` and ``claimed``, on the index of `asked`.
+
+    References
+    ----------
+    .. [1] Goeman and Solari 2010, Annals of Statistics 38:3782, 10.1214/10-AOS829, serial gatekeeping
+    """
+    case = ["target", "goal_month"]
+    known = asked.astype({p: float}).dropna(subset=p).sort_values("known_month", ascending=False)
+    cases = known.drop_duplicates(case).groupby("events").size()
+    adjusted = (known.groupby(case)[p].cummax() * known["events"].map(cases)).clip(upper=1.0)
+    adjusted = adjusted.reindex(asked.index).astype(float)
+    return pd.DataFrame({"p": adjusted, "claimed": adjusted < FALSE_CLAIMS})
 
 
 def early_enough(

@@ -113,8 +113,10 @@ def decision(curves: pd.DataFrame) -> alt.ConcatChart:
     events acted upon per 100 patients.
     """
     strategies = list(STRATEGY_COLOURS)
-    colour = alt.Color("strategy:N", scale=dict(domain=strategies, range=list(STRATEGY_COLOURS.values())))
-    dash = alt.StrokeDash("strategy:N", scale=dict(domain=strategies, range=list(_STRATEGY_DASHES)))
+    legend, dashes = dict(symbolType="stroke"), dict(domain=strategies, range=list(_STRATEGY_DASHES))
+    scale = dict(domain=strategies, range=list(STRATEGY_COLOURS.values()))
+    colour = alt.Color("strategy:N", scale=scale, legend=legend)
+    dash = alt.StrokeDash("strategy:N", scale=dashes, legend=legend)
     most = 1.1 * max(curves["net_benefit"].max(), 1.0)
     x = alt.X(
         "threshold:Q", title="threshold of risk, %", scale=dict(domain=[0, 100]), axis=dict(tickCount=5)

@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator, Mapping
 
+import numpy as np
 import pandas as pd
 
 from hsc_pipeline.models.early_scores import MARGIN, SURE
 from hsc_pipeline.report.page import Section, Text
 from hsc_pipeline.report.results import Results
 from hsc_pipeline.report.sections.early_blocks import (
+    TARGETS,
     blocks,
     known_until,
     measured,
@@ -61,14 +63,17 @@ def _foreseen(results: Results) -> Iterator[str]:
 
 def _amounts_said(amounts: Mapping[tuple[str, float], pd.DataFrame]) -> Iterator[str]:
     """Say from which month on each amount is told better than by its mean."""
-    by_month: dict[str, list[str]] = {}
+    by_month: dict[str, dict[str, list[str]]] = {}
     for (target, goal), rows in amounts.items():
         claimed = rows.loc[rows["beats_constant"], "known_month"]
         when = f"from {known_until(claimed.iloc[0])}" if len(claimed) else "not in the first year"
-        by_month.setdefault(when, []).append(panel(target, goal))
+        by_month.setdefault(when, {}).setdefault(TARGETS[target], []).append(f"{goal:g}")
     if by_month:
-        said = "; ".join(f"{when}: {listed(names)}" for when, names in sorted(by_month.items()))
-        yield f"Amounts that are told better than by their mean, {said}."
+        said = [
+            f"{when}, {listed([f'the {name} at month {listed(goals)}' for name, goals in found.items()])}"
+            for when, found in sorted(by_month.items())
+        ]
+        yield f"Amounts told better than by their mean: {'; '.join(said)}."
 
 
 def _enough(results: Results, target: str, goal: float) -> pd.DataFrame:
@@ -124,18 +129,25 @@ def _acted(results: Results) -> Iterator[str]:
     for (target, goal), rows in list(curves.groupby(["target", "goal_month"], sort=False))[:1]:
         own = explained[(explained["target"] == target) & (explained["goal_month"] == goal)]
         month = own["known_month"].iloc[0]
-        better = rows.loc[(rows["known_month"] == month) & (rows["gain_low"] > 0), "threshold"]
+        own = rows[rows["known_month"] == month]
+        run = _longest(own["gain_low"].to_numpy() > 0)
         at = f"what is known up to {known_until(month)}"
         who = f"on those of whom {at} says that {ACTED_ON[target]}"
-        if better.empty:
+        if not len(run):
             yield f"Acting {who} is not shown to be better than acting on all or on nobody."
         else:
-            steps = 100 * better
-            span = f"{steps.min():.0f} to {steps.max():.0f}" if len(steps) > 1 else f"{steps.iloc[0]:.0f}"
+            low, high = (f"{100 * own['threshold'].iloc[place]:.0f}" for place in (run[0], run[-1]))
+            span = low if low == high else f"{low} to {high}"
             yield (
                 f"Acting {who} (by month {goal:g}) is better than acting on all or on nobody where one would "
                 f"act at a risk of {span} %."
             )
+
+
+def _longest(better: np.ndarray) -> np.ndarray:
+    """Return the places of the longest run of neighbours that are all better."""
+    runs = np.split(np.arange(len(better)), np.flatnonzero(np.diff(better)) + 1)
+    return max((run for run in runs if better[run].all()), key=len, default=np.array([], int))
 
 
 def _rests_on(results: Results) -> Iterator[str]:

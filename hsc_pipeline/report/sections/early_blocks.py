@@ -25,12 +25,13 @@ TARGETS = {
 MODELS = {"linear": "linear model", "forest": "forest", "chosen": "chosen"}
 KINDS = {
     "vcn": "VCN of {}",
-    "sites": "sites in {}",
+    "sites": "integration sites in {}",
     "shannon": "Shannon index in {}",
     "top_share": "largest share in {}",
 }
 OTHERS = {"lab_trec_per_ul": "TREC", "lab_igg_g_per_l": "own IgG"}
 MOST_FEATURES = 8
+COUNTED = ("", "sites")  # units that say nothing beside the name
 UNITS = {"cells/uL": "cells/µL", "copies/uL": "copies/µL", "mg*h/L": "mg·h/L"}
 
 
@@ -42,6 +43,11 @@ def panel(target: str, goal: float) -> str:
 def known_until(month: float) -> str:
     """Return a month of knowledge in words."""
     return f"month {month:g}" if month else "infusion"
+
+
+def known_words(month: float) -> str:
+    """Return what is known by a month, in words."""
+    return f"known up to month {month:g}" if month else "known at infusion"
 
 
 def two(value: float) -> str:
@@ -71,7 +77,7 @@ def with_unit(feature: str) -> str:
     """Return what a feature measures, with its unit."""
     column = VISITS.columns.get(feature) or OUTCOMES.columns.get(feature)
     unit = column.unit if column else ""
-    return f"{measured(feature)} ({UNITS.get(unit, unit)})" if unit else measured(feature)
+    return f"{measured(feature)} ({UNITS.get(unit, unit)})" if unit not in COUNTED else measured(feature)
 
 
 def blocks(results: Results) -> Iterator[Figure | TextTable]:
@@ -108,12 +114,17 @@ def _explained(results: Results) -> float:
     return float(results.answers["early_importance"]["known_month"].iloc[0])
 
 
-def _who(results: Results) -> str:
-    skill = results.answers["early_skill"]
+def _who(skill: pd.DataFrame) -> str:
+    """Say how many patients were predicted, of a table with ``patients`` and ``rows``."""
     patients, rows = skill["patients"], skill["rows"]
     counts = f"{patients.max():,}" if patients.nunique() == 1 else f"{patients.min():,} to {patients.max():,}"
     every = f"{rows.max():,}" if rows.nunique() == 1 else f"{rows.min():,} to {rows.max():,}"
     return f"n = {counts} patients, {every} with all arms counted"
+
+
+def _events(results: Results) -> pd.DataFrame:
+    skill = results.answers["early_skill"]
+    return skill[skill["target"].map(lambda name: ASKED[name].events)]
 
 
 def _skill_figure(results: Results) -> Figure:
@@ -124,7 +135,7 @@ def _skill_figure(results: Results) -> Figure:
         "Skill in held-out patients by what was known: zero, dashed, is the rate or the mean alone. Chosen: "
         "the better of the two other models within the training patients; bar: its 90 % interval between "
         "held-out patients. The largest share of one site is foreseen as its logarithm. "
-        f" {_who(results)}."
+        f"{_who(results.answers['early_skill'])}."
     )
     return Figure(
         "early-skill",
@@ -154,8 +165,8 @@ def _enough_table(results: Results) -> TextTable:
         "Skill of the chosen model in held-out patients, by what was known. * better than the rate or the "
         "mean alone; ** better than what was known at infusion too: one-sided t tests over patients, from "
         "the last month backwards, at 5 % over all events, and over all amounts, together. Early enough: the "
-        f"first month within {MARGIN:g} of the best month's skill, and in how many of {RESAMPLES:,} resamples "
-        "of the held-out patients it is."
+        f"first month within {MARGIN:g} of the best month's skill, and in how many of {RESAMPLES:,} "
+        "resamples of the held-out patients it is."
     )
     return TextTable(caption, head, rows, numbers=tuple(range(1, len(months) + 1)))
 
@@ -166,14 +177,13 @@ def _skill_cell(row: pd.Series) -> str:
 
 
 def _event_table(results: Results) -> TextTable:
-    skill = results.answers["early_skill"]
-    events = skill[skill["target"].map(lambda name: ASKED[name].events)]
+    events = _events(results)
     events = events[events["model"].isin(["constant", "chosen"])]
     rows = []
     for row in events.itertuples():
         if row.model == "constant" and row.known_month:
             continue
-        what = "rate alone" if row.model == "constant" else f"known up to {known_until(row.known_month)}"
+        what = "rate alone" if row.model == "constant" else known_words(row.known_month)
         scores = [_scored(row, name) for name in ("auc", "mean_squared_error", "log_loss")]
         known = "" if pd.isna(row.already_share) else f"{100 * row.already_share:.0f} %"
         rows.append([panel(row.target, row.goal_month), what, *scores, known, _plain(row.auc_not_yet)])
@@ -207,7 +217,7 @@ def _calibration_figure(results: Results) -> Figure:
     caption = (
         f"Known up to {known_until(month)}: what was predicted and what came of it, in fifths of the "
         "held-out patients by prediction; on the dashed line chances are kept. Bar: Wilson 90 % interval, "
-        f"counting patients once whatever their arms. {_who(results)}."
+        f"counting patients once whatever their arms. {_who(_events(results))}."
     )
     return Figure(
         "early-calibration",
@@ -233,7 +243,7 @@ def _decision_figure(results: Results) -> Figure:
         "the threshold, in events acted upon per 100 patients less actions in vain, weighed by the "
         "threshold's odds (Vickers and Elkin). Risk: of no benefit, or of an alarm. Known later: up to "
         f"{known_until(month)}. Best is the highest line at the threshold one holds; mean over patients, "
-        f"intervals are in early_decision.csv. {_who(results)}."
+        f"intervals are in early_decision.csv. {_who(_events(results))}."
     )
     return Figure(
         "early-decision",
