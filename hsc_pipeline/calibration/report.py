@@ -92,8 +92,8 @@ def _said_of_structures(rows: pd.DataFrame, fitted: str) -> list[str]:
     if best["structure"] == fitted:
         return [f"of the structures compared, the fitted one, {fitted}, is the most probable ({mine:.0%})"]
     return [
-        f"the structure {best['structure']} ({best['probability']:.0%}) is more probable than the fitted one, "
-        f"{fitted} ({mine:.0%})"
+        f"the structure {best['structure']} ({best['probability']:.0%}) is more probable than the fitted "
+        f"one, {fitted} ({mine:.0%})"
     ]
 
 

@@ -35,11 +35,11 @@ def _drawn(rows: pd.DataFrame) -> list:
 def _sentence(row) -> str:
     """Say what a parameter is, or that the data do not tell."""
     span = f"{_short(row.low)} to {_short(row.high)}, median {_short(row.median)}"
-    before = f"before the data {_short(row.prior_low)} to {_short(row.prior_high)}"
+    before = f"{_short(row.prior_low)} to {_short(row.prior_high)}"
     if row.said == "unidentified":
-        return f"{row.parameter}: not told by these data; it stays within {before.removeprefix('before the data ')}."
+        return f"{row.parameter}: not told by these data; it stays within {before}."
     weak = ", weakly told" if row.said == "weakly identified" else ""
-    return f"{row.parameter}: {span} ({before}){weak}."
+    return f"{row.parameter}: {span} (before the data {before}){weak}."
 
 
 def _short(value: float) -> str:
@@ -62,7 +62,8 @@ def parameters(results) -> Section:
     }
     caption = (
         "Contraction: 1 − sd of the posterior over that of the prior, on the prior's scores; 0: the data say "
-        "nothing. Foreseen: share of the prior's variance that the statistics foresee in simulations not seen. "
+        "nothing. Foreseen: share of the prior's variance that the statistics foresee in simulations not "
+        "seen. "
         f"{INTERVAL}"
     )
     names = list(summary["parameter"])[:MOST_DRAWN]
@@ -81,7 +82,7 @@ def parameters(results) -> Section:
     blocks: list = [figure, table(rows, columns, caption)]
     if len(strong):
         strong = strong.sort_values("correlation", key=lambda c: -c.abs(), kind="stable")
-        text = f"Rank correlations in the posterior of {STRONG:g} or more: the data tell of a mixture of the two."
+        text = f"Rank correlations in the posterior of {STRONG:g} or more: the data tell of the two together."
         blocks.append(table(strong, same("parameter", "other", "correlation"), text, 20))
     moved = [row.parameter for row in rows.itertuples() if row.said != "unidentified"]
     lead = f"The data move {listed(moved)}." if moved else "The data move none of the parameters."
@@ -98,8 +99,8 @@ def recovery(results) -> Section:
         "Where the truth lies in the posterior",
         f"{number} simulations of known parameters, held out of all learning, were fitted as if they were "
         "patients. A bar is how often the truth had that rank among the draws of its posterior; grey: where "
-        f"a bar lies with chance {figures.LEVEL:.0%} if the fit is right. High ends: posteriors too narrow; a "
-        "hump: too wide; a slope: shifted.",
+        f"a bar lies with chance {figures.LEVEL:.0%} if the fit is right. High ends: posteriors too narrow; "
+        "a hump: too wide; a slope: shifted.",
         "Histograms of ranks of known parameters in their posteriors, a panel a parameter.",
         figures.ranks(ranks, names),
     )
@@ -149,7 +150,8 @@ def predictions(results) -> Section:
         caption = (
             f"Bar: the middle 90 % of {results.calibration.file.predictions} patients simulated from the "
             "posterior, on a scale of its half-width; dot: this patient. Uncertainty of the parameters, and "
-            f"chance between patients with the same ones. Dots beyond four half-widths stand at the edge.{more}"
+            "chance between patients with the same ones. Dots beyond four half-widths stand at the edge."
+            f"{more}"
         )
         label = "Bars of predicted statistics with a dot for what was measured."
         blocks.append(Figure(f"predicted-{name}", what, caption, label, figures.predictions(drawn)))
@@ -180,7 +182,8 @@ def structures(results) -> Section:
     lead = [
         f"The most probable structure is {best['structure']} ({best['probability']:.0%}; before the data "
         f"{1 / len(rows):.0%} each).",
-        f"Among simulations not seen, the true structure is named in {right:.0%} (by chance {1 / len(rows):.0%}).",
+        f"Among simulations not seen, the true structure is named in {right:.0%} (by chance "
+        f"{1 / len(rows):.0%}).",
     ]
     figure = Figure(
         "structures",
@@ -241,8 +244,8 @@ def data(results) -> Section:
     use = results.tables["observed"]["use"]
     lead = [
         f"{results.inside['said'][:1].upper()}{results.inside['said'][1:]}.",
-        f"{(use == FITTED).sum()} statistics are fitted, {(use == KEPT_BACK).sum()} kept back to check the fit, "
-        f"{(use == LEFT_OUT).sum()} left out.",
+        f"{(use == FITTED).sum()} statistics are fitted, {(use == KEPT_BACK).sum()} kept back to check the "
+        f"fit, {(use == LEFT_OUT).sum()} left out.",
     ]
     if results.fit["constant"]:
         lead.append(f"Not fitted, as no parameter moves them: {', '.join(results.fit['constant'])}.")
@@ -255,9 +258,9 @@ def onward(results) -> Section:
     """Return how to go on from the posterior."""
     whose = "a new patient like these" if results.calibration.patients > 1 else "this patient"
     text = (
-        f"{results.folder}/posterior.csv holds {len(results.joint):,} draws of the posterior, a column a value "
-        f"of the catalogue, and {results.folder}/study.yaml a study of {whose} whose uncertainty is drawn from "
-        f"it. Change its visits, its dose or its arms, and run: snakemake --configfile "
+        f"{results.folder}/posterior.csv holds {len(results.joint):,} draws of the posterior, a column a "
+        f"value of the catalogue, and {results.folder}/study.yaml a study of {whose} whose uncertainty is "
+        f"drawn from it. Change its visits, its dose or its arms, and run: snakemake --configfile "
         f"{results.folder}/study.yaml"
     )
     return Section("onward", "Go on", "A study that goes on from the posterior", [Text(text)])
@@ -275,8 +278,8 @@ def provenance(results) -> Section:
     failures = "; ".join(f"{reason} ({n})" for reason, n in fit["failures"].items())
     words = (
         f"hsc_pipeline {__version__}, seed {file.seed}. {fit['simulations']:,} simulations of structure "
-        f"{structure.name} in {counted(fit['rounds'], 'round')}; {fit['within_box']:,} lie where the last round "
-        f"drew and {fit['used']:,} of them were learnt from; {fit['failed']} failed"
+        f"{structure.name} in {counted(fit['rounds'], 'round')}; {fit['within_box']:,} lie where the last "
+        f"round drew and {fit['used']:,} of them were learnt from; {fit['failed']} failed"
         f"{': ' + failures if failures else ''}. The posterior is worth {fit['effective']:.0f} independent "
         f"draws."
     )
