@@ -113,7 +113,7 @@ class CalibrationFile(Strict):
         1000, ge=800, le=1_000_000, description="Simulations of each round of the fitted structure."
     )
     rounds: int = Field(
-        2, ge=1, le=5, description="Each after the first draws where the one before left mass"
+        2, ge=1, le=5, description="Each after the first draws where the one before left mass."
     )
     structure_simulations: int = Field(
         500, ge=100, le=1_000_000, description="Simulations of each structure, to choose between them."
