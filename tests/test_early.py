@@ -1,6 +1,8 @@
 """Early prediction: nothing of the future is seen, and skill is found where and when there is some."""
 
 import re
+from collections import defaultdict
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -12,6 +14,8 @@ from hsc_pipeline.models.early_cases import TARGETS, goals, horizons, knowledge,
 from hsc_pipeline.models.early_learners import MODELS
 from hsc_pipeline.models.early_scores import claims, early_enough, gain_p
 from hsc_pipeline.models.features import FEATURES
+from hsc_pipeline.report.sections.early import early as early_section
+from hsc_pipeline.report.sections.early_blocks import with_unit
 from hsc_pipeline.visits import VISITS
 
 MONTHS = (1.0, 3.0, 6.0, 12.0, 24.0)
@@ -396,3 +400,49 @@ def test_the_same_seed_gives_the_same_tables_whatever_the_order_of_rows():
     for name in one:
         pd.testing.assert_frame_equal(one[name], again[name])
     assert not one["early_skill"].equals(fit_early(outcomes, visits, seed=2)["early_skill"])
+
+
+# What the report says
+
+
+def said(found):
+    return early_section(SimpleNamespace(answers=defaultdict(pd.DataFrame, found)))
+
+
+def test_the_report_answers_from_when_on_one_can_know(found_at_six):
+    section = said(found_at_six)
+    assert section.lead[0].startswith("Benefit at month 24 is told better than by its rate from month 6 on")
+    assert "Month 6, the last that was asked, is better still" in section.lead[0]
+    assert any(sentence.startswith("Acting on those") for sentence in section.lead)
+    assert "VCN of neutrophils" in section.lead[-1]
+    figures = [block for block in section.blocks if block.kind == "figure"]
+    assert len(figures) == 6
+    for figure in figures:
+        assert figure.chart.to_dict()["usermeta"]["room"] > 0
+
+
+def test_the_report_says_where_nothing_can_be_known():
+    found = fit_early(*cohort(24), seed=1)
+    assert not chosen(found)[["beats_constant", "beats_infusion"]].any(axis=None)
+    assert (
+        said(found).lead[0].startswith("Benefit at month 24 is not shown to be told better than by its rate")
+    )
+    assert "not foreseen" in next(block for block in section.blocks if block.kind == "table").rows[0]
+
+
+def test_the_report_says_why_nothing_was_learnt():
+    outcomes, visits = cohort(12)
+    blocks = said(fit_early(outcomes, visits.assign(benefit=True), seed=1)).blocks
+    assert [block.text for block in blocks] == [
+        "Not learnt: benefit, month 24: patients with: 12, without: 0; at least 10 of each are needed."
+    ]
+    assert said({}).blocks[0].text.startswith("Too few patients or visits")
+
+
+def test_everything_measured_has_a_name_and_a_unit():
+    names = [name for name in VISITS.columns if name.startswith("lab_")]
+    shown = [with_unit(name) for name in [*names, *FEATURES]]
+    assert len(set(shown)) == len(shown)
+    assert not any("lab" in name or "_" in name for name in shown)
+    assert with_unit("lab_vcn_cd4_t") == "VCN of CD4+ T cells (copies/cell)"
+    assert with_unit("busulfan_auc") == "busulfan exposure (mg·h/L)"
