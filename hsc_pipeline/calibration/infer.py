@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from hsc_pipeline.calibration.cleaning import clean
+from hsc_pipeline.calibration.cleaning import clean, continuous
 from hsc_pipeline.calibration.learners import KINDS, NormalScores, Summaries, learn
 from hsc_pipeline.calibration.priors import Prior, at_scores, scores
 
@@ -214,7 +214,7 @@ def refer(theta: pd.DataFrame, stats: pd.DataFrame, priors: Mapping[str, Prior],
     Reference
     """
     values = stats.to_numpy(float)
-    z = scores(theta, priors)
+    z = scores(continuous(theta, priors, seed), priors)
     to_scores = NormalScores.of(values)
     summaries = learn(to_scores(values), z, seed)
     unknown = np.atleast_2d(np.cov(z - summaries.values, rowvar=False))
