@@ -234,8 +234,9 @@ def _share_over_draws(study: pd.Series, grid: pd.DataFrame) -> tuple:
     same = study.reindex(grid.columns).dropna().to_numpy()
     parts = components(y, least_square(y))
     centre, variance = centre_of_draws(parts, y.shape, study.to_numpy(), same)
-    # None of n says no more than that about one of n + 2 would, give or take one (Laplace).
-    edge = 1 / (y.size + 2)
+    # None of n says no more than that about one of n + 2 would, give or take one (Laplace); and the
+    # same few patients in many draws are no more persons than the study has.
+    edge = 1 / (min(y.size, len(study)) + 2)
     return share_interval(y, float(np.clip(centre, edge, 1 - edge)), max(variance, edge**2))
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 LEVEL = 0.90  # of intervals over the catalogue's ranges
 NODES = 400  # of the integral over the unknown sd between draws
-SHARE_NODES = 80  # of each of two, for shares
+SHARE_NODES = 60  # of each of two, for shares
 WIDEST = 12.0  # largest sd between draws thought of, in sds of the draws' means
 FEWEST_DRAWS = 5  # fewer leave the sd between draws without a proper law
 
@@ -181,10 +181,11 @@ def share_interval(y: np.ndarray, centre: float, centre_variance: float) -> tupl
         return np.nan, np.nan
     parts = components(y, least_square(y))
     patients = m * max(1.0, (parts.within + least_square(y)) / (parts.noise * m))
-    yes = y.mean(axis=1) * patients
+    yes, times = np.unique(y.mean(axis=1) * patients, return_counts=True)
     mean, relative = np.meshgrid(*2 * [(np.arange(SHARE_NODES) + 0.5) / SHARE_NODES], indexing="ij")
     a, b = _beta(mean, relative**2)
-    log_weight = sum(betaln(k + a, patients - k + b) - betaln(a, b) for k in yes)
+    log_weight = -n * betaln(a, b)
+    log_weight += sum(t * betaln(k + a, patients - k + b) for k, t in zip(yes, times, strict=True))
     weight = np.exp(log_weight - log_weight.max())
     weight = weight.sum(axis=0) / weight.sum()
     # An unknown mean is one more draw's worth of spread, and the noise of patients.
