@@ -212,7 +212,11 @@ def checked(file: CalibrationFile) -> Calibration:
 
     product = file.product or default_product(file.disease)
     values = values_for(file.disease, product)
+    if "product.mean_copies" not in values:
+        raise UserError(f"product: {product} has no vector, so that no table of integration sites is of it")
     _check_set(file.set, values, "set")
+    for name, given in file.parameters.items():
+        fitted_value(name, given, values)
     subjects = [patient.subject for patient in file.patients]
     for place, patient in enumerate(file.patients):
         _check_set(patient.set, values, f"patients[{place}].set")
@@ -274,7 +278,7 @@ def _structure(
     values: Mapping[str, Value],
 ) -> Structure:
     free = {
-        parameter: fitted(parameter, given, values)
+        parameter: fitted_value(parameter, given, values)
         for parameter, given in parameters.items()
         if parameter not in set_
     }
@@ -287,7 +291,7 @@ def _structure(
     return Structure(name, set_, free)
 
 
-def fitted(name: str, given: Parameter | None, values: Mapping[str, Value]) -> Fitted:
+def fitted_value(name: str, given: Parameter | None, values: Mapping[str, Value]) -> Fitted:
     """Return a parameter with its prior.
 
     Raises

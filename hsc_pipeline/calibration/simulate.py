@@ -15,6 +15,7 @@ from hsc_pipeline.blood.count import count_blood, digital_pcr
 from hsc_pipeline.blood.laboratory import MOST_SITES, NOTHING, SORTED, meet_clones, sequence_tube, sort_cells
 from hsc_pipeline.blood.lineages import NUCLEATED, PARTS, Blood, ratio
 from hsc_pipeline.calibration.data import Design, Tube
+from hsc_pipeline.calibration.plans import ARM
 from hsc_pipeline.calibration.statistics import Measured, Sample, statistics
 from hsc_pipeline.chain import join
 from hsc_pipeline.engraftment import engraft_patients
@@ -28,8 +29,7 @@ from hsc_pipeline.settings import Settings
 from hsc_pipeline.streams import sequence, stream
 from hsc_pipeline.tables import by_patient
 
-SECONDS_A_PATIENT = 0.3  # of a core; measured: 0.15 at 3,000 stem cells and 12 tubes, 0.5 at 30,000 and 60
-ARM = ""
+SECONDS_A_PATIENT = 0.2  # of a core; measured: 0.06 with 800 stem cells and 12 tubes, 0.4 with 30,000 and 40
 # Lengths so many that no two fragments share one: molecules are counted, or an estimate corrects for it.
 UNLIMITED = 1_000_000
 # Pools of blood that a clinical lineage is measured in.
@@ -171,7 +171,7 @@ def _samples(
         drawn = sort_cells(patient, blood, tube.month, lineage_of(tube), own)
         seen = NOTHING
         if drawn.cells and drawn.dna_ng >= own["lab.least_dna_ng"] and product["infused"]:
-            rng = stream(patient["patient_seed"], f"lab.sites.{tube.lineage}.{tube.month:g}")
+            rng = stream(patient["patient_seed"], f"lab.sites.{tube.sort}.{tube.month:g}")
             seen = sequence_tube(rng, drawn, weights, met, own)
         kept = seen["reads"] >= person.least_reads
         key = (seen["clone"] * MOST_SITES + seen["site"])[kept]
