@@ -195,6 +195,14 @@ def test_patients_without_follow_up_are_not_evaluated():
     assert whole.evaluable.min() == 1
 
 
+def test_arms_enrol_beside_each_other():
+    """Half of the patients come too late to be read; were they one arm's, nothing could be significant."""
+    asked = plan(follow_up_months=4, enrolment_per_month=1)
+    found = simulate_trials(cohort(1.0), cohort(0.0), 20, asked, 100, np.random.default_rng(12))
+    assert found.evaluable.mean() == pytest.approx(0.5, abs=0.1)
+    assert found.rejected.mean() > 0.9
+
+
 def test_a_trial_lasts_as_long_as_enrolment_and_follow_up():
     """Mean of 200 trials of 80 patients at 2 a month: 40 months and 24; five standard errors either way."""
     found = simulate_trials(cohort(0.5), cohort(0.5), 40, plan(), 200, np.random.default_rng(6))
