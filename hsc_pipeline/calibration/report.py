@@ -34,8 +34,8 @@ class Results:
     folder : str
     tables : mapping of str to pandas.DataFrame
         `TABLES`, by name.
-    joint : pandas.DataFrame
-        Draws of the posterior.
+    joint, replicated : pandas.DataFrame
+        Draws of the posterior, and what some of them gave when they were simulated.
     fit, inside, designs : mapping
     priors : mapping of str to Prior
         Of every column of `joint`.
@@ -47,6 +47,7 @@ class Results:
     folder: str
     tables: Mapping[str, pd.DataFrame]
     joint: pd.DataFrame
+    replicated: pd.DataFrame
     fit: Mapping
     inside: Mapping
     designs: Mapping
@@ -76,6 +77,7 @@ def read_results(folder: str, settings: Mapping) -> Results:
         folder,
         tables,
         read_frame(here / "joint.parquet"),
+        read_frame(here / "replicated.parquet"),
         {**fit, "constant": constant},
         inside,
         designs,

@@ -6,12 +6,19 @@ import pandas as pd
 from hsc_pipeline import __version__
 from hsc_pipeline.calibration import report_figures as figures
 from hsc_pipeline.calibration.draws import LIKENESS, POPULATION
+from hsc_pipeline.calibration.exact import founders_posterior, grid_quantile
 from hsc_pipeline.calibration.run import FITTED, KEPT_BACK, LEFT_OUT
+from hsc_pipeline.calibration.simulate import DERIVED
 from hsc_pipeline.privacy import HASHED
 from hsc_pipeline.report.page import Figure, Section, Text, TextTable
 from hsc_pipeline.report.wording import counted, listed
 from hsc_pipeline.tracking.blocks import same, table
 
+GRID_OF_FOUNDERS = np.unique(np.round(np.geomspace(5, 1e5, 160)))
+DERIVED_AS = {
+    "engrafted": "corrected stem cells that engrafted",
+    "residual_host": "share of the host's stem cells that conditioning left",
+}
 MOST_DRAWN = 12  # panels of parameters; all stand in the tables
 MOST_PREDICTED = 40  # statistics in a figure
 STRONG = 0.3  # correlations that are named
@@ -84,9 +91,31 @@ def parameters(results) -> Section:
         strong = strong.sort_values("correlation", key=lambda c: -c.abs(), kind="stable")
         text = f"Rank correlations in the posterior of {STRONG:g} or more: the data tell of the two together."
         blocks.append(table(strong, same("parameter", "other", "correlation"), text, 20))
+    blocks.append(_derived(results))
     moved = [row.parameter for row in rows.itertuples() if row.said != "unidentified"]
     lead = f"The data move {listed(moved)}." if moved else "The data move none of the parameters."
     return Section("parameters", "Parameters", "What the data tell of the parameters", blocks, [lead])
+
+
+def _derived(results) -> TextTable:
+    """Return what follows from the parameters: stem cells that engrafted, and host cells left."""
+    rows = []
+    for number, seen in enumerate(results.designs["coalescences"]):
+        for name, what in DERIVED_AS.items():
+            column = DERIVED + name + (f"@{number + 1}" if results.calibration.patients > 1 else "")
+            low, median, high = results.replicated[column].quantile([0.05, 0.5, 0.95])
+            rows.append([str(number + 1), what, *map(_short, (low, median, high)), "posterior, simulated"])
+        for colonies, coalescences in seen:
+            found = founders_posterior(colonies, coalescences, grid=GRID_OF_FOUNDERS)
+            ends = [_short(grid_quantile(found, level)) for level in (0.05, 0.5, 0.95)]
+            what = f"founders, by {coalescences} coalescences of {colonies} colonies alone"
+            rows.append([str(number + 1), what, *ends, "exact law, on a grid"])
+    caption = (
+        "What follows from the parameters and chance; beside it, where there are colonies, the exact law of "
+        "coalescences in a marrow that regrew by drift alone, as founders that are left."
+    )
+    head = ["patient", "what", "5 %", "median", "95 %", "from"]
+    return TextTable(caption, head, rows, numbers=(2, 3, 4))
 
 
 def recovery(results) -> Section:

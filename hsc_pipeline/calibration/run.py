@@ -32,7 +32,8 @@ def observe(calibration: Calibration) -> tuple[pd.DataFrame, dict]:
     observed : pandas.DataFrame
         ``statistic, value, use``: fitted, kept_back or left_out.
     designs : dict
-        ``patients``: `data.Design.as_dict` of each; ``remarks``: what is not used.
+        Of each patient ``patients``, `data.Design.as_dict`; ``remarks``, what is not used; and
+        ``coalescences``, (colonies, coalescences).
     """
     patients = read_patients(calibration)
     asked = calibration.file.statistics
@@ -49,7 +50,11 @@ def observe(calibration: Calibration) -> tuple[pd.DataFrame, dict]:
     if not (observed["use"] == FITTED).any():
         raise UserError("statistics: none is left to fit; leave out or keep back fewer")
     designs = [patient.design.as_dict() for patient in patients]
-    return observed, {"patients": designs, "remarks": [list(patient.remarks) for patient in patients]}
+    return observed, {
+        "patients": designs,
+        "remarks": [list(patient.remarks) for patient in patients],
+        "coalescences": [[list(row[1:]) for row in patient.measured.colonies] for patient in patients],
+    }
 
 
 def use_of(name: str, asked) -> str:

@@ -32,6 +32,7 @@ from hsc_pipeline.tables import by_patient
 SECONDS_A_PATIENT = 0.2  # of a core; measured: 0.06 with 800 stem cells and 12 tubes, 0.4 with 30,000 and 40
 # Lengths so many that no two fragments share one: molecules are counted, or an estimate corrects for it.
 UNLIMITED = 1_000_000
+DERIVED = "derived."
 # Pools of blood that a clinical lineage is measured in.
 MEASURED_IN: Mapping[str, tuple[str, ...]] = {
     "Myeloid": SORTED["neutrophil"],
@@ -85,7 +86,7 @@ def simulate_rows(
     ------
     dict
         ``simulation``, ``failed`` (empty, or why the parameters are impossible together), and the
-        statistics; see `labelled`.
+        statistics and what is derived; see `labelled` and `simulate_person`.
     """
     seeds = [
         int(sequence(seed, f"calibration.{what}.{number}").generate_state(1, np.uint64)[0] >> np.uint64(1))
@@ -109,14 +110,19 @@ def labelled(of: Mapping[str, float], patient: int, patients: int) -> dict[str, 
 
 
 def simulate_person(person: Person, values: Mapping[str, float], seed: int, number: int) -> dict[str, float]:
-    """Return the statistics of one simulated patient.
+    """Return the statistics of one simulated patient, and what is derived of the parameters and chance.
+
+    Names of the latter begin with `DERIVED`: ``engrafted``, corrected stem cells that took, and
+    ``residual_host``, share of the host's stem cells that conditioning left.
 
     Raises
     ------
     UserError, ModelError
         If the values are impossible together.
     """
-    return statistics(measure(person, values, seed, number), person.stable_month)
+    found = measure(person, values, seed, number)
+    derived = {DERIVED + name: value for name, value in found.derived.items()}
+    return {**statistics(found, person.stable_month), **derived}
 
 
 def measure(person: Person, values: Mapping[str, float], seed: int, number: int) -> Measured:
@@ -152,7 +158,11 @@ def measure(person: Person, values: Mapping[str, float], seed: int, number: int)
         (month, n, _coalescences(patient, sizes, clones["corrected"], month, n))
         for month, n in person.design.colonies
     ]
-    return Measured(samples, clinical, colonies)
+    derived = {
+        "engrafted": float(grown["grafts"]["took_corrected"][0].as_py()),
+        "residual_host": float(marrow["residual_host_fraction"][0]),
+    }
+    return Measured(samples, clinical, colonies, derived)
 
 
 # The laboratory -------------------------------------------------------------------------------------

@@ -50,11 +50,14 @@ class Measured:
     clinical : mapping of (measure, lineage) to list of (month, value)
         Values at or below the limit of detection stand at it.
     colonies : list of (month, colonies, coalescences)
+    derived : mapping of str to float
+        What only a simulation knows; no statistic.
     """
 
     samples: Mapping[str, Mapping[str, Sequence[Sample]]]
     clinical: Mapping[tuple[str, str], Sequence[tuple[float, float]]] = field(default_factory=dict)
     colonies: Sequence[tuple[float, int, int]] = ()
+    derived: Mapping[str, float] = field(default_factory=dict)
 
 
 def statistics(measured: Measured, stable_month: float) -> dict[str, float]:
