@@ -238,13 +238,13 @@ def test_changing_one_arm_reruns_one_arm(finished):
             ("Plan", "Product"),
         ),
         (
-            "models/surrogates.py",
-            "TREES = 100",
-            "TREES = 99",
+            "models/estimators.py",
+            "TREES = 50",
+            "TREES = 49",
             "Models",
             ("Plan", "Product", "Engraftment", "Blood", "Immunity"),
         ),
-        ("models/surrogates.py", '"""Models: ', '"""The models: ', None, ("Models", "Report", "Manifest")),
+        ("models/__init__.py", '"""Models: ', '"""The models: ', None, ("Models", "Report", "Manifest")),
     ],
     ids=["immunity", "engraftment", "models", "docstring"],
 )

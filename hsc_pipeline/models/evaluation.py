@@ -191,18 +191,18 @@ def compare_to_baseline(performance: pd.DataFrame) -> pd.DataFrame:
         summary[f"gain_{what}"] = [
             found.loc[target, name] for target, name in summary["hardest_baseline"].items()
         ]
-    beaten = pd.DataFrame({name: _claimed(gain["p"]) for name, gain in over.items()})
+    beaten = pd.DataFrame({name: claimed(gain["p"]) for name, gain in over.items()})
     summary["surrogate_beats_linear"] = beaten["linear"]
     summary["surrogate_beats_baselines"] = beaten.all(axis=1)
     others = [name for name in means if name != "constant"]
     least = pd.DataFrame({name: gains(performance, name, "constant")["p"] for name in others}).min(axis=1)
-    summary["foreseen"] = _claimed((least * len(others)).clip(upper=1))
+    summary["foreseen"] = claimed((least * len(others)).clip(upper=1))
     best = means[list(BASELINES)].idxmax(axis=1)
     summary["kept"] = best.where(~summary["surrogate_beats_baselines"], "surrogate")
     return summary.reindex(pd.unique(performance["target"])).rename_axis("target").reset_index()
 
 
-def _claimed(p: pd.Series) -> pd.Series:
+def claimed(p: pd.Series) -> pd.Series:
     """Tell for which targets a claim may be made (Holm 1979, Scand J Stat 6:65)."""
     from statsmodels.stats.multitest import multipletests
 
