@@ -11,6 +11,7 @@ import pandas as pd
 
 from hsc_pipeline.calibration.infer import spread_over
 from hsc_pipeline.calibration.priors import Prior
+from hsc_pipeline.dynamics.rates import kendall_parameters
 from hsc_pipeline.errors import UserError
 from hsc_pipeline.tracking.coalescence import FOUNDERS, MARROWS, log_likelihood
 
@@ -131,8 +132,8 @@ def captures_log_likelihood(
         Clones caught at any.
     population : array_like of float
         N; rounded to whole clones.
-    efficiency : array_like of float, shape of `population` or (..., occasions), optional
-        Chance that a clone is caught at an occasion.
+    efficiency : array_like of float, shape (..., occasions) or (..., 1), optional
+        Chance that a clone is caught at each occasion; the other axes are those of `population`.
 
     Returns
     -------
@@ -159,7 +160,6 @@ def captures_log_likelihood(
         chances = betaln(caught + 1, each - caught + 1)
     else:
         p = np.asarray(efficiency, float)
-        p = p[..., None] if p.ndim <= size.ndim else p
         chances = xlogy(caught, p) + xlog1py(each - caught, -p)
     value = gammaln(held + 1) - gammaln(held - seen + 1) + chances.sum(axis=-1)
     return np.where(size >= seen, value, -np.inf)
@@ -170,10 +170,9 @@ def birth_death_log_likelihood(
 ) -> np.ndarray:
     """Return ln P(total) of a linear birth-death process.
 
-    Of one founder the total is zero-modified geometric (Kendall 1948, 10.1214/aoms/1177730285): zero with
-    chance alpha, else one and a geometric number with ratio beta, where E = exp((division - loss) years),
-    alpha = loss (E - 1) / (division E - loss), beta = division (E - 1) / (division E - loss).  The founders
-    with progeny are summed over.
+    Of one founder the total is zero-modified geometric [1]_: zero with chance alpha, else one and a
+    geometric number with ratio beta (`dynamics.rates.kendall_parameters`).  The founders with progeny are
+    summed over.
 
     Parameters
     ----------
@@ -191,6 +190,10 @@ def birth_death_log_likelihood(
     ------
     UserError
         If cells are negative, or so many that the sum has more than `MOST_TERMS` terms.
+
+    References
+    ----------
+    .. [1] Kendall 1948, Ann Math Stat 19:1, 10.1214/aoms/1177730285
     """
     from scipy.special import logsumexp
 
@@ -199,7 +202,11 @@ def birth_death_log_likelihood(
             f"birth-death totals: {total} cells from {founders}; allowed: none or more from one or more, the "
             f"fewer of them up to {MOST_TERMS}"
         )
-    ln_alpha, ln_survive, ln_beta, ln_stop = _kendall(division, loss, years)
+    birth, death = np.broadcast_arrays(np.asarray(division, float), np.asarray(loss, float))
+    alpha, beta = kendall_parameters(birth, death, years)
+    with np.errstate(divide="ignore"):
+        ln_alpha, ln_beta = np.log(alpha), np.log(beta)
+    ln_one = np.log1p(-alpha) + np.log1p(-beta)
     if total == 0:
         return founders * ln_alpha
     j = np.arange(1, min(founders, total) + 1)
@@ -207,24 +214,8 @@ def birth_death_log_likelihood(
     found = np.empty(ln_alpha.shape)
     for at in np.ndindex(found.shape):
         none = _times(founders - j, ln_alpha[at]) + _times(total - j, ln_beta[at])
-        found[at] = logsumexp(ways + none + j * (ln_survive[at] + ln_stop[at]))
+        found[at] = logsumexp(ways + none + j * ln_one[at])
     return found
-
-
-def _kendall(division, loss, years: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Return logarithms of alpha, 1 - alpha, beta, and 1 - beta."""
-    b, d = np.broadcast_arrays(np.asarray(division, float), np.asarray(loss, float))
-    net = (b - d) * years
-    # (exp(x) - 1) / x, which is 1 at balance.
-    grown = np.where(net == 0, 1.0, np.expm1(net) / np.where(net == 0, 1.0, net)) * years
-    scale = 1 + b * grown  # (b E - d) / (b - d)
-    with np.errstate(divide="ignore"):
-        return (
-            np.log(d * grown) - np.log(scale),
-            net - np.log(scale),
-            np.log(b * grown) - np.log(scale),
-            -np.log(scale),
-        )
 
 
 def _times(n: np.ndarray, ln: float) -> np.ndarray:
@@ -275,8 +266,8 @@ def reweight(
     effective = float(weights.sum() ** 2 / max((weights**2).sum(), np.finfo(float).tiny))
     if effective < min(LEAST_EFFECTIVE, len(draws)):
         raise UserError(
-            f"likelihood of {', '.join(ln_likelihoods)}: leaves {effective:.0f} of {len(draws)} draws; needed: "
-            f"{LEAST_EFFECTIVE} or more, from more draws or priors nearer to these data"
+            f"likelihood of {', '.join(ln_likelihoods)}: leaves {effective:.0f} of {len(draws)} draws; "
+            f"needed: {LEAST_EFFECTIVE} or more, from more draws or priors nearer to these data"
         )
     rows = spread_over(weights / weights.sum(), n or len(draws), np.random.default_rng(seed))
     return draws.iloc[rows].reset_index(drop=True), effective
