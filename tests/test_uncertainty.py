@@ -1,5 +1,8 @@
 """Whose uncertainty: known components come back, and the catalogue's interval holds what it promises."""
 
+from collections import defaultdict
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,6 +10,7 @@ from scipy.special import ndtr
 from scipy.stats import norm
 
 from hsc_pipeline.models import uncertainty
+from hsc_pipeline.models.sensitivity import rank_parameters
 from hsc_pipeline.models.uncertainty import (
     COLUMNS,
     IDENTITY,
@@ -27,6 +31,8 @@ from hsc_pipeline.models.variance import (
     share_interval,
 )
 from hsc_pipeline.report.intervals import Estimate, wilson
+from hsc_pipeline.report.sections import uncertainty as sections
+from hsc_pipeline.report.sections.uncertainty import uncertainty as uncertainty_section
 
 ASKED = ("benefit", "graft_failure", "vcn_neutrophil", "stem_cell_chimerism")
 LIMITS = {"benefit": (None, None), "graft_failure": (None, None), "vcn_neutrophil": (0, None)}
@@ -328,3 +334,52 @@ def test_the_same_tables_give_the_same_bytes():
     one, other = (asked(*tables(0.5)).to_csv(index=False) for _ in range(2))
     assert one == other
     assert asked(*tables(0.5), ranges="posterior")["ranges"].eq("posterior").all()
+
+
+def section(study, draws, failed, **answers):
+    table = asked(study, draws, failed)
+    results = SimpleNamespace(
+        answers=defaultdict(pd.DataFrame, {"uncertainty": table, **answers}),
+        arms=["first", "second"],
+        patients=STUDY,
+    )
+    return uncertainty_section(results)
+
+
+@pytest.fixture
+def shown(monkeypatch):
+    monkeypatch.setattr(sections, "SAID", ("benefit", "graft_failure"))
+
+
+def test_the_report_leads_with_what_each_kind_leaves_open(shown):
+    study, draws, failed = tables(0.5)
+    found = section(study, draws, failed)
+    benefit = int(study.loc[study["arm"] == "first", "benefit"].sum())
+    assert found.lead[0].startswith(
+        f"Benefit in first: {100 * benefit / STUDY:.0f} %. 60 virtual patients leave"
+    )
+    assert "the catalogue's ranges leave" in found.lead[0]
+    assert any("its sign holds" in said or "its sign hangs" in said for said in found.lead)
+    drawn = next(block for block in found.blocks if block.kind == "figure").chart.to_dict()
+    spans = {row["span"] for rows in drawn["datasets"].values() for row in rows}
+    assert spans == set(sections.SPANS.values())
+
+
+def test_the_report_says_what_is_worth_measuring_or_that_nothing_can_be_told(shown):
+    made = {"points": 200, "parameters": 30, "r2": 0.8, "patients_noise": 0.1, "unexplained": 0.2}
+    said = {"outcome": "benefit", "resolved": 1, "verdict": "the quadratic surrogate explains 80 %"}
+    fits = pd.DataFrame([{"source": "uncertainty", "arm": "first", **made, **said}])
+    index = {"s1": 0.5, "s1_low": 0.4, "s1_high": 0.7, "st": 0.6, "st_low": 0.5, "st_high": 0.9}
+    value = {"source": "uncertainty", "parameter": "p.one"}
+    indices = pd.DataFrame([{**value, "arm": "first", "outcome": "benefit", **index, "resolved": True}])
+    ranks = rank_parameters(indices, {"p.one": {"evidence": "assumed", "source": "nobody knows"}})
+    found = section(*tables(0.5), sensitivity=indices, sensitivity_surrogates=fits, worth_measuring=ranks)
+    assert any("Most worth measuring better" in s and "p.one (assumed, 60 %)" in s for s in found.lead)
+    assert any("nobody knows" in row for block in found.blocks if block.kind == "table" for row in block.rows)
+    nothing = section(*tables(0.5), sensitivity_surrogates=fits, worth_measuring=ranks.iloc[:0])
+    assert any("none can be told" in said for said in nothing.lead)
+
+
+def test_without_the_table_the_report_says_that_nothing_was_asked():
+    results = SimpleNamespace(answers=defaultdict(pd.DataFrame), arms=["first"], patients=STUDY)
+    assert "No draws" in uncertainty_section(results).blocks[0].text
