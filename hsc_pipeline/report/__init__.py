@@ -36,7 +36,7 @@ def write_report(
         In the order of the study file.
     files : mapping of str to path or sequence of path
         ``study`` and ``outcomes``: one file each; ``answers``: the tables of models and trials;
-        ``clone_sizes``, ``sites`` and every table of `results.TABLES`: one file an arm, in the order of `arms`.
+        ``clone_sizes``, ``sites`` and every table of `results.TABLES`: one file an arm, in their order.
     """
     study = yaml.safe_load(Path(files["study"]).read_text(encoding="utf-8"))
     results = read_results(study, arms, files)

@@ -14,6 +14,7 @@ from hsc_pipeline.report.sections import (
     product,
     safety,
     trial,
+    uncertainty,
 )
 
 
@@ -31,6 +32,7 @@ def compose(results: Results) -> list[Section]:
         outcomes.outcomes(results),
         drivers.drivers(results),
         early.early(results),
+        uncertainty.uncertainty(results),
         trial.trial(results),
         assumptions.assumed(results),
         assumptions.provenance(results),
