@@ -2,13 +2,23 @@
 
 import numpy as np
 import pandas as pd
+import pytest
 
+from hsc_pipeline.models import estimators, surrogates
 from hsc_pipeline.models.features import design_matrix
 
 ARMS = ("full", "half")
 MONTHS = (1.0, 3.0, 6.0, 12.0, 24.0, 60.0)
 WEIGHTS = np.array([1.0, -2, 0.5, 0.3, 0, 0.2])  # of the standardised features
 REGRESSION, CLASSIFICATION, TIME = "vcn_neutrophil", "benefit", "t_protection_month"
+
+
+def shrink(patch: pytest.MonkeyPatch) -> None:
+    """Search less, with smaller models: the same laws in a quarter of the time."""
+    small = {"TREES": 10, "STEPS": 20, "RIDGES": (3.0,), "INNER_FOLDS": 2}
+    for name, value in small.items():
+        patch.setattr(estimators, name, value)
+    patch.setattr(surrogates, "PERMUTATIONS", 2)
 
 
 def cohort(patients: int = 60, seed: int = 0) -> pd.DataFrame:

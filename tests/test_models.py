@@ -13,6 +13,7 @@ from cohorts import (
     TIME,
     cohort,
     driver,
+    shrink,
     shuffled,
     sweep,
     with_outcomes,
@@ -34,8 +35,7 @@ SWEPT = {"product.cd34_per_kg": Swept("cells/kg", True, {"full": 9e6})}
 def few_and_small(monkeypatch):
     """One outcome of each kind and a small forest show the same laws in less time."""
     only(monkeypatch, *OF_EACH_KIND)
-    monkeypatch.setattr(estimators, "TREES", 10)
-    monkeypatch.setattr(surrogates, "PERMUTATIONS", 2)
+    shrink(monkeypatch)
 
 
 def only(monkeypatch, *targets):
@@ -49,8 +49,7 @@ def driven():
     rows = with_outcomes(rows, driver(rows))
     with pytest.MonkeyPatch.context() as patch:
         only(patch, *OF_EACH_KIND)
-        patch.setattr(surrogates, "PERMUTATIONS", 2)
-        patch.setattr(estimators, "TREES", 10)
+        shrink(patch)
         return rows, learn(rows, 1, MONTHS)
 
 
@@ -272,7 +271,8 @@ def test_coverage_is_told_for_every_kept_model(driven):
     assert (intervals["nominal"] == 0.9).all()
 
 
-def test_the_same_seed_gives_the_same_models():
+def test_the_same_seed_gives_the_same_models(monkeypatch):
+    only(monkeypatch, REGRESSION, TIME)
     rows = with_outcomes(cohort(20), driver(cohort(20)))
     one, other, third = (fit_surrogates(rows, seed) for seed in (1, 1, 2))
     for name in one:

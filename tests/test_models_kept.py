@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from cohorts import CLASSIFICATION, MONTHS, REGRESSION, TIME, cohort, driver, with_outcomes
+from cohorts import CLASSIFICATION, MONTHS, REGRESSION, TIME, cohort, driver, shrink, with_outcomes
 from skops.io import dumps
 
 from hsc_pipeline.__main__ import main
 from hsc_pipeline.errors import UserError
-from hsc_pipeline.models import estimators, kept, predict, surrogates
+from hsc_pipeline.models import kept, predict, surrogates
 from hsc_pipeline.models.card import card
 from hsc_pipeline.models.features import design_matrix, sources
 from hsc_pipeline.models.kept import check_trees, load, to_bytes
@@ -32,7 +32,7 @@ from hsc_pipeline.models import surrogates, estimators
 from hsc_pipeline.models.card import card
 from hsc_pipeline.models.kept import to_bytes
 surrogates.TARGETS = {{name: surrogates.TARGETS[name] for name in (REGRESSION, CLASSIFICATION)}}
-surrogates.PERMUTATIONS, estimators.TREES, estimators.STEPS = 1, 3, 5
+surrogates.PERMUTATIONS, estimators.TREES, estimators.STEPS, estimators.INNER_FOLDS = 1, 3, 5, 2
 compare = surrogates.compare_to_baseline
 surrogates.compare_to_baseline = lambda performance: compare(performance).assign(kept="surrogate")
 rows = with_outcomes(cohort(30), driver(cohort(30)))
@@ -52,9 +52,7 @@ def learnt(request, rows):
     """What is kept by merit, and surrogates kept whether they have any."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(surrogates, "TARGETS", {name: TARGETS[name] for name in OF_EACH_KIND})
-        patch.setattr(surrogates, "PERMUTATIONS", 1)
-        patch.setattr(estimators, "TREES", 5)
-        patch.setattr(estimators, "STEPS", 10)
+        shrink(patch)
         if request.param == "surrogate":
             compare = surrogates.compare_to_baseline
             patch.setattr(
@@ -75,7 +73,7 @@ def small(rows):
     """A file of one linear model, to be harmed."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(surrogates, "TARGETS", {REGRESSION: TARGETS[REGRESSION]})
-        patch.setattr(surrogates, "PERMUTATIONS", 1)
+        shrink(patch)
         found = learn(rows, 1, MONTHS)
     return found, card(found, rows, 1, {})
 
