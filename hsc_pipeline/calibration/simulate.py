@@ -29,7 +29,6 @@ from hsc_pipeline.settings import Settings
 from hsc_pipeline.streams import sequence, stream
 from hsc_pipeline.tables import by_patient
 
-SECONDS_A_PATIENT = 0.2  # of a core; measured: 0.06 with 800 stem cells and 12 tubes, 0.4 with 30,000 and 40
 # Lengths so many that no two fragments share one: molecules are counted, or an estimate corrects for it.
 UNLIMITED = 1_000_000
 DERIVED = "derived."
