@@ -69,9 +69,10 @@ def test_the_surface_of_the_truth_is_recovered():
 @pytest.mark.parametrize("crossed", [False, True])
 def test_a_true_effect_of_the_design_beats_one_share_for_all(crossed):
     """Found in 20 of 20 seeds tried, so a miss means that something broke."""
-    model, useful = choose(judge(designs(points=40, crossed=crossed), 1)[0])
+    models, useful = choose(judge(designs(points=40, crossed=crossed), 1)[0])
     assert useful
-    assert model != "constant"
+    assert models[0] == "logistic"
+    assert "constant" not in models
 
 
 @pytest.mark.parametrize("crossed", [False, True])
@@ -128,6 +129,20 @@ def test_the_chosen_design_reaches_the_target_and_less_of_it_does_not(found):
     assert row["low"] <= row["share"] <= row["high"]
     assert row["confidence"] >= 0.9
     assert 5 <= row["patients"] <= 40
+
+
+def test_models_that_are_not_told_apart_widen_the_interval(found):
+    """Two models take turns: the interval holds both, and the share lies between them."""
+    laid = designs(points=80, patients=12)
+    skill = judge(laid, 1)[0]
+    best = skill[skill["model"] == "logistic"].set_index("point")["brier"]
+    level = skill.assign(brier=skill["point"].map(best) + 0.1 * (skill["model"] == "constant"))
+    together, chosen = search(laid, level, plan(), 0.5, 1)
+    assert set(chosen["models"]) == {"logistic+quadratic+forest"}
+    alone = search(laid, level.assign(brier=level["brier"] + (level["model"] != "logistic")), plan(), 0.5, 1)[
+        0
+    ]
+    assert (together["high"] - together["low"]).mean() > 1.1 * (alone["high"] - alone["low"]).mean()
 
 
 def test_the_order_and_the_cost_decide_what_is_smallest(found):

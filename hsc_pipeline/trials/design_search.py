@@ -28,12 +28,12 @@ CHOSEN_COLUMNS = [
     "high",
     "confidence",
     "target",
-    "model",
+    "models",
     "past_share",
     "patients",
     "spans",
 ]
-SPANS = "of the surrogate over points and patients of the sweep, 90 % bootstrap; not the catalogue's ranges"
+SPANS = "of the surrogates over points and patients, 90 % bootstrap; not the catalogue's ranges"
 FOUND, BEST, NO_SKILL = (
     "found",
     "none reaches the target; the most likely",
@@ -90,7 +90,9 @@ def search(
     """Look for the smallest design on a grid of a surrogate.
 
     A design reaches the target if at least the wanted confidence of bootstrap surrogates, each fitted to
-    points and patients drawn anew, gives it a share at or above the target.
+    points and patients drawn anew, gives it a share at or above the target.  Models that the data do not
+    tell apart take turns in the bootstrap, so that the interval is wide where they disagree, as at the
+    corners of the sweep; the share is their mean.
 
     Parameters
     ----------
@@ -109,14 +111,17 @@ def search(
     chosen : pandas.DataFrame
         `CHOSEN_COLUMNS`, a row a swept name.
     """
-    model, useful = choose(skill)
+    models, useful = choose(skill)
     cells = grid_of(designs)
     grid = pd.DataFrame(cells, columns=designs.names)
     rng = np.random.default_rng([seed % 2**63, 11])
     shares = np.stack(
-        [fit(model, designs, sample, seed)(cells) for sample in resampled(designs, BOOTSTRAPS, rng)]
+        [
+            fit(models[turn % len(models)], designs, sample, seed)(cells)
+            for turn, sample in enumerate(resampled(designs, BOOTSTRAPS, rng))
+        ]
     )
-    grid["share"] = fit(model, designs, designs.counts(), seed)(cells)
+    grid["share"] = np.mean([fit(m, designs, designs.counts(), seed)(cells) for m in models], axis=0)
     grid["low"], grid["high"] = np.quantile(shares, [TAIL, 1 - TAIL], axis=0)
     grid["confidence"] = (shares >= plan.trial.target).mean(axis=0)
     grid["reaches"] = grid["confidence"] >= plan.trial.confidence
@@ -125,7 +130,7 @@ def search(
         status = FOUND if grid["reaches"].any() else BEST
         best = smallest(grid, designs.names, plan.trial.search)
     grid = grid.assign(arm=designs.arm, spans=SPANS)[[*designs.names, *SEARCH_COLUMNS]]
-    return grid, _chosen(designs, grid, best, status, model, plan, past)
+    return grid, _chosen(designs, grid, best, status, models, plan, past)
 
 
 def grid_of(designs: Designs) -> np.ndarray:
@@ -154,14 +159,14 @@ def _chosen(
     grid: pd.DataFrame,
     best: int | None,
     status: str,
-    model: str,
+    models: Sequence[str],
     plan: Plan,
     past: float | None,
 ) -> pd.DataFrame:
     row = grid.loc[best] if best is not None else pd.Series(np.nan, grid.columns)
     patients = None if best is None or past is None else _patients(plan, float(row["share"]), past)
     same = {name: row[name] for name in ("share", "low", "high", "confidence")}
-    same |= {"arm": designs.arm, "status": status, "target": plan.trial.target, "model": model}
+    same |= {"arm": designs.arm, "status": status, "target": plan.trial.target, "models": "+".join(models)}
     same |= {"past_share": np.nan if past is None else past, "spans": SPANS}
     same |= {"patients": np.nan if patients is None else patients}
     rows = [{**same, "parameter": name, "value": row[name]} for name in designs.names]

@@ -194,12 +194,12 @@ def permutation_p(designs: Designs, folds: Sequence[tuple[np.ndarray, np.ndarray
     return (1 + sum(other >= seen for other in dealt)) / (1 + PERMUTATIONS)
 
 
-def choose(skill: pd.DataFrame) -> tuple[str, bool]:
-    """Return the model to use, and whether it beats one share for every design.
+def choose(skill: pd.DataFrame) -> tuple[list[str], bool]:
+    """Return the models that the data do not tell apart, and whether they beat one share for every design.
 
-    The simplest model within a standard error of the best Brier score (Breiman et al. 1984,
-    10.1201/9781315139470).  It beats the constant if its score is better, and the designs have an effect by
-    `permutation_p`.
+    Those within a standard error of the best Brier score (Breiman et al. 1984, 10.1201/9781315139470), the
+    simplest first; where designs have an effect by `permutation_p`, without the constant.  They beat it if
+    designs have that effect and the first has a better score.
 
     Parameters
     ----------
@@ -210,9 +210,9 @@ def choose(skill: pd.DataFrame) -> tuple[str, bool]:
     behind = brier.sub(brier[brier.mean().idxmin()], axis=0)
     near = behind.mean() <= behind.sem() + 1e-12
     matters = bool(skill["p_design"].iloc[0] <= FALSE_CLAIMS)
-    wanted = (model for model in MODELS if near[model] and (model != "constant" or not matters))
-    chosen = next(wanted, "constant")
-    return chosen, matters and bool(brier[chosen].mean() < brier["constant"].mean())
+    models = [model for model in MODELS if near[model] and (model != "constant" or not matters)]
+    models = models or ["constant"]
+    return models, matters and bool(brier[models[0]].mean() < brier["constant"].mean())
 
 
 def resampled(designs: Designs, draws: int, rng: np.random.Generator) -> Iterator[list[np.ndarray]]:

@@ -171,8 +171,9 @@ def _search_blocks(results: Results) -> list:
     target = asked_of(results)["target"]
     skill = _skill_said(results)
     caption = (
-        "Surrogate of the share that reaches the endpoint over the swept values; interval, 90 %: bootstrap "
-        f"over points and patients of the sweep. {skill}"
+        "Surrogate of the share that reaches the endpoint over the swept values, the mean of models that "
+        "the data do not tell apart; interval, 90 %: bootstrap over points and patients of the sweep. "
+        f"{skill}"
     )
     if len(names) == 1:
         chart = figures.design_line(cells, target, f"{names[0]} ({unit[names[0]]})")
@@ -223,14 +224,15 @@ def _skill_said(results: Results) -> str:
 
 def _calibration_figure(results: Results, chosen: pd.DataFrame) -> list[Figure]:
     table = named(results, "search_calibration")
-    used = chosen.drop_duplicates("arm").set_index("arm")["model"]
-    table = table[table["model"] == table["arm"].map(used)] if not table.empty else table
     if table.empty:
         return []
+    used = chosen.drop_duplicates("arm").set_index("arm")["models"]
+    shown = [model in used[arm].split("+") for arm, model in zip(table["arm"], table["model"], strict=True)]
+    table = table[shown]
     caption = (
-        f"What was foreseen of held-out points against what came of them, {int(table['rows'].sum()):,} "
-        "patients in bins of equally many; lines: Wilson's 90 % interval between patients. On the diagonal "
-        "the surrogate is right."
+        "What was foreseen of held-out points against what came of them, "
+        f"{int(table.groupby(['arm', 'model'])['rows'].sum().max()):,} patients in bins of equally many; "
+        "lines: Wilson's 90 % interval between patients. On the diagonal the surrogate is right."
     )
     chart = figures.calibration(table.assign(panel=table["arm"] + ", " + table["model"]))
     name = "Dots of shares seen against shares foreseen."
