@@ -338,7 +338,7 @@ def predictive(replicated: pd.DataFrame, observed: Mapping[str, float]) -> pd.Da
                 "within_50": bool(quarter <= seen <= three),
                 "within_90": bool(low <= seen <= high),
                 # The data are one more simulation: no share is zero.
-                "p_value": min(1.0, 2 * (side + 0.5) / (len(values) + 1)),
+                "p_value": min(1.0, 2 * (side + 1) / (len(values) + 1)),
                 "far": max(values.min() - seen, seen - values.max()) > MOST_BEYOND * (high - low),
             }
         )

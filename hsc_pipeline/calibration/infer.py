@@ -22,9 +22,10 @@ from hsc_pipeline.calibration.learners import KINDS, NormalScores, Summaries, le
 from hsc_pipeline.calibration.priors import Prior, at_scores, scores
 
 DRAWS = 1000
-# The local regressions use the larger of a share of the simulations and so many for each coefficient:
-# with fewer than these, posteriors of five parameters came out too narrow.
+# The local regressions use the largest of a share of the simulations, a number, and so many for each
+# coefficient: with fewer than these, posteriors of five parameters came out too narrow.
 NEAREST = 0.1
+FEWEST_NEAREST = 500
 NEAREST_PER_COEFFICIENT = 100
 BINS = 20  # of a profile, of equal prior mass
 NEAREST_OF_BIN = 0.05  # share of a bin's simulations whose mean distance is the profile
@@ -71,7 +72,7 @@ class Reference:
         # Either side of a difference comes from the same learner, which has seen neither.
         apart = self.summaries.values - summary[self.summaries.fold]
         distance = np.sqrt(np.einsum("ij,jk,ik->i", apart, self.precision, apart))
-        fewest = NEAREST_PER_COEFFICIENT * (apart.shape[1] + 2)
+        fewest = max(FEWEST_NEAREST, NEAREST_PER_COEFFICIENT * (apart.shape[1] + 2))
         kept = min(len(distance), max(fewest, round(NEAREST * len(distance))))
         chosen = np.argsort(distance, kind="stable")[:kept]
         widest = max(distance[chosen[-1]], np.finfo(float).tiny)
