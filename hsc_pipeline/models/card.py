@@ -100,8 +100,8 @@ def _feature_card(infused: pd.DataFrame, swept: Mapping[str, Swept]) -> dict:
             "meaning": meanings.get(name, varied).removeprefix("log10 "),
             "unit": of_unit,
             "learnt_as": "log10" if name in logarithmic else "value",
-            "least": float(infused[name].min()),
-            "most": float(infused[name].max()),
+            "least": _plain(float(infused[name].min())),
+            "most": _plain(float(infused[name].max())),
         }
         for name, of_unit in sources(swept).items()
     }

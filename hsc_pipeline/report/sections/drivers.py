@@ -24,7 +24,10 @@ def drivers(results: Results) -> Section:
     performance = results.answers["performance"]
     skipped = _skipped(results.answers["skipped"])
     if performance.empty:
-        why = skipped or "Fewer than ten patients leave nothing to learn from: no model was fitted."
+        why = (
+            skipped
+            or "Fewer than ten patients who were infused leave nothing to learn from: no model was fitted."
+        )
         return Section("drivers", "Drivers", TITLE, [Text(why, quiet=True)])
     compared = compare_to_baseline(performance)
     blocks = [
