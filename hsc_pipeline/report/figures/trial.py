@@ -148,7 +148,7 @@ def design_map(cells: pd.DataFrame, chosen: pd.DataFrame, titles: Sequence[str])
     colour = alt.Color(
         "confidence:Q",
         scale=dict(domain=[0, 1], scheme="viridis"),
-        legend=dict(title="confidence that the target is reached", format="%", gradientLength=220),
+        legend=dict(title="confidence", format="%", gradientLength=220),
     )
     x = alt.X("x:O", title=titles[0], axis=dict(format=".3~s", labelAngle=0))
     y = alt.Y("y:O", title=titles[1], sort="descending", axis=dict(format=".3~s"))
