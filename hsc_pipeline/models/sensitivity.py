@@ -281,9 +281,12 @@ def _verdict(found: Mapping) -> str:
     if found["surrogate"] != "none":
         share = 100 * (1 - found["unexplained"])
         return f"the {found['surrogate']} surrogate explains {share:.0f} % of what the values do; {of}"
+    tried = "no surrogate foresees more than the mean" if found["entered"] else "no surrogate tried"
     if found["resolved"]:
-        return f"main effects only, no surrogate foresees more than the mean; {of}"
-    return f"nothing resolved: {of} are too few to tell the parameters apart"
+        return f"main effects only, {tried}; {of}"
+    if found["points"] < found["parameters"]:
+        return f"nothing resolved: {of} are too few to tell the parameters apart"
+    return f"nothing resolved, {tried}; {of}"
 
 
 def rank_parameters(sensitivity: pd.DataFrame, values: Mapping[str, Mapping]) -> pd.DataFrame:
