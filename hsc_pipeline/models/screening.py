@@ -96,7 +96,7 @@ def resolved_main_effects(
 
     References
     ----------
-    .. [1] Westfall & Young 1993, Resampling-Based Multiple Testing, 10.2307/2532216
+    .. [1] Westfall & Young 1993, Resampling-Based Multiple Testing, Wiley, chapter 2
     """
     n = len(designs[0])
     rng = np.random.default_rng([seed % 2**32, 3])
