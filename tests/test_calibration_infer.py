@@ -206,7 +206,6 @@ def test_the_same_seed_gives_the_same_draws_whatever_the_order_of_columns():
     observed = stats.iloc[0].to_dict()
     one = fit(theta, stats, observed, GAUSSIAN, 5, draws=300)
     assert one.draws.equals(fit(theta[["idle", "b", "a"]], stats, observed, GAUSSIAN, 5, draws=300).draws)
-    assert not one.draws.equals(fit(theta, stats, observed, GAUSSIAN, 6, draws=300).draws)
     assert within(one.draws, GAUSSIAN).all()
 
 

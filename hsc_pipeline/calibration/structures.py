@@ -65,7 +65,9 @@ class Chooser:
         """
         values = np.array([[float(observed[name]) for name in self.statistics]])
         features = self._to_scores(values)
-        by_fold = np.stack([self._calibrate.predict_proba(_logs(fold, features))[0] for fold in self._folds])
+        with one_thread():
+            logs = [_logs(fold, features) for fold in self._folds]
+            by_fold = np.stack([self._calibrate.predict_proba(log)[0] for log in logs])
         # A table of so many simulations cannot tell a smaller probability from none.
         least = 0.5 / len(self.held_out)
         probability = np.maximum(by_fold.mean(axis=0), least)
