@@ -37,7 +37,7 @@ DOCUMENTS = sorted(
     for pattern in ("*.md", "docs/*.md", "config/*.md", "results/README.md")
     for path in REPOSITORY.glob(pattern)
 )
-CHAPTERS = (*STAGES, "models", "report")
+CHAPTERS = (*STAGES, "points", "models", "trials", "report")
 VALUES = {
     name for disease in diseases() for product in products(disease) for name in values_for(disease, product)
 }

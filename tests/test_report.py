@@ -26,6 +26,12 @@ from hsc_pipeline.chain import simulate_arm
 from hsc_pipeline.engraftment import CLONE_SIZES, DRIVER_CLONES, GRAFTS, MARROW, TRANSFORMATIONS
 from hsc_pipeline.immunity import TABLES as IMMUNITY
 from hsc_pipeline.immunity.ranges import SCORE_RANGES
+from hsc_pipeline.intervals import (
+    independent_difference,
+    median_interval,
+    paired_share_difference,
+    wilson,
+)
 from hsc_pipeline.models import compare_to_baseline, fit_surrogates
 from hsc_pipeline.outcomes import summarise
 from hsc_pipeline.plan import EVENTS, PATIENTS
@@ -34,12 +40,6 @@ from hsc_pipeline.report import head_of, intervals, measures, write_report
 from hsc_pipeline.report import results as results_module
 from hsc_pipeline.report.figures.common import narrowed
 from hsc_pipeline.report.figures.endpoints import protection_over_time
-from hsc_pipeline.report.intervals import (
-    independent_difference,
-    median_interval,
-    paired_share_difference,
-    wilson,
-)
 from hsc_pipeline.report.page import render, script_json
 from hsc_pipeline.report.results import MOST_ARMS, read_results
 from hsc_pipeline.report.sections import assumptions, design, drivers
@@ -90,7 +90,8 @@ def simulate(folder: Path, content: Mapping, drop: Sequence[str] = ()) -> tuple[
             files[name].append(str(folder / arm / f"{name}.parquet"))
             write(files[name][-1], table)
         rows.append(summarise(arm, tables, Settings(**study.settings("outcomes", arm)))["outcomes"])
-    files |= {"answers": [], "outcomes": str(folder / "outcomes.parquet"), "study": str(folder / "study.yaml")}
+    files |= {"answers": [], "study": str(folder / "study.yaml")}
+    files["outcomes"] = str(folder / "outcomes.parquet")
     write(files["outcomes"], pa.concat_tables(rows))
     for name, frame in fit_surrogates(pa.concat_tables(rows).to_pandas(), study.file.seed).items():
         files["answers"].append(str(folder / f"{name}.csv"))

@@ -9,6 +9,7 @@ import pytest
 from scipy.special import ndtr
 from scipy.stats import norm
 
+from hsc_pipeline.intervals import Estimate, wilson
 from hsc_pipeline.models import uncertainty
 from hsc_pipeline.models.sensitivity import rank_parameters
 from hsc_pipeline.models.uncertainty import (
@@ -30,7 +31,6 @@ from hsc_pipeline.models.variance import (
     number_interval,
     share_interval,
 )
-from hsc_pipeline.report.intervals import Estimate, wilson
 from hsc_pipeline.report.sections import uncertainty as sections
 from hsc_pipeline.report.sections.uncertainty import uncertainty as uncertainty_section
 

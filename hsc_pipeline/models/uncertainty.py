@@ -10,6 +10,14 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from hsc_pipeline.intervals import (
+    Estimate,
+    Z,
+    independent_difference,
+    median_interval,
+    paired_share_difference,
+    wilson,
+)
 from hsc_pipeline.models.variance import (
     Components,
     centre_of_draws,
@@ -17,14 +25,6 @@ from hsc_pipeline.models.variance import (
     least_square,
     number_interval,
     share_interval,
-)
-from hsc_pipeline.report.intervals import (
-    Estimate,
-    Z,
-    independent_difference,
-    median_interval,
-    paired_share_difference,
-    wilson,
 )
 
 # Yes or no, of which the share of patients is read; and numbers, of which the median is.

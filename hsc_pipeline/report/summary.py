@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from hsc_pipeline.report.intervals import (
+from hsc_pipeline.intervals import (
     Estimate,
     independent_difference,
     median_interval,

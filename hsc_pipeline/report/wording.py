@@ -2,7 +2,7 @@
 
 from math import isnan
 
-from hsc_pipeline.report.intervals import Estimate
+from hsc_pipeline.intervals import Estimate
 
 
 def with_interval(found: Estimate, unit: str = "", signed: bool = False) -> str:

@@ -2,10 +2,10 @@
 
 import pandas as pd
 
+from hsc_pipeline.intervals import wilson
 from hsc_pipeline.report import measures
 from hsc_pipeline.report.figures import immunity as figures
 from hsc_pipeline.report.immune import CELLS, SQUARE_ROOT, cohort
-from hsc_pipeline.report.intervals import wilson
 from hsc_pipeline.report.page import Figure, TextTable
 from hsc_pipeline.report.results import Results
 from hsc_pipeline.report.wording import number, with_interval

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from hsc_pipeline.intervals import wilson
 from hsc_pipeline.report import measures
 from hsc_pipeline.report.figures import immunity as figures
 from hsc_pipeline.report.figures.common import bands_by_panel
 from hsc_pipeline.report.immune import SQUARE_ROOT, TWINS, asked, cohort, landmark, of_patients
-from hsc_pipeline.report.intervals import wilson
 from hsc_pipeline.report.page import Figure, TextTable
 from hsc_pipeline.report.results import Results
 from hsc_pipeline.report.wording import listed, number, with_interval

@@ -3,9 +3,9 @@
 import numpy as np
 import pandas as pd
 
+from hsc_pipeline.intervals import wilson
 from hsc_pipeline.report import measures
 from hsc_pipeline.report.figures.common import bands_by_panel
-from hsc_pipeline.report.intervals import wilson
 from hsc_pipeline.report.page import Figure, Section, TextTable
 from hsc_pipeline.report.results import Results
 from hsc_pipeline.report.wording import counted, number, with_interval

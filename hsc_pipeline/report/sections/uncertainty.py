@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pandas as pd
 
+from hsc_pipeline.intervals import Estimate
 from hsc_pipeline.report.figures import uncertainty as figures
-from hsc_pipeline.report.intervals import Estimate
 from hsc_pipeline.report.page import Figure, Section, Text, TextTable
 from hsc_pipeline.report.results import Results
 from hsc_pipeline.report.style import label
