@@ -90,12 +90,12 @@ def _said_of_structures(rows: pd.DataFrame, fitted: str) -> list[str]:
     if len(rows) < 2:
         return []
     best = rows.loc[rows["probability"].idxmax()]
-    mine = float(rows.loc[rows["structure"] == fitted, "probability"].iloc[0])
+    mine = 100 * float(rows.loc[rows["structure"] == fitted, "probability"].iloc[0])
     if best["structure"] == fitted:
-        return [f"of the structures compared, the fitted one, {fitted}, is the most probable ({mine:.0%})"]
+        return [f"of the structures compared, the fitted one, {fitted}, is the most probable ({mine:.0f} %)"]
     return [
-        f"the structure {best['structure']} ({best['probability']:.0%}) is more probable than the fitted "
-        f"one, {fitted} ({mine:.0%})"
+        f"the structure {best['structure']} ({100 * best['probability']:.0f} %) is more probable than the "
+        f"fitted one, {fitted} ({mine:.0f} %)"
     ]
 
 

@@ -12,6 +12,7 @@ from hsc_pipeline.calibration.simulate import DERIVED
 from hsc_pipeline.privacy import HASHED
 from hsc_pipeline.report.page import Figure, Section, Text, TextTable
 from hsc_pipeline.report.wording import counted, listed
+from hsc_pipeline.report.wording import number as rounded
 from hsc_pipeline.tracking.blocks import same, table
 
 GRID_OF_FOUNDERS = np.unique(np.round(np.geomspace(5, 1e5, 160)))
@@ -35,6 +36,11 @@ def verdict(results) -> Section:
     )
 
 
+def percent(share: float, digits: int = 0) -> str:
+    """Return a share as ``"90 %"``."""
+    return f"{100 * share:.{digits}f} %"
+
+
 def _drawn(rows: pd.DataFrame) -> list:
     return [row for row in rows.itertuples() if not row.parameter.startswith((POPULATION, LIKENESS))]
 
@@ -50,7 +56,12 @@ def _sentence(row) -> str:
 
 
 def _short(value: float) -> str:
-    return f"{value:.2g}".replace("-", "−") if np.isfinite(value) else "unknown"
+    if not np.isfinite(value):
+        return "unknown"
+    if value == 0 or 1e-3 <= abs(value) < 1e6:
+        return rounded(value)
+    digits, power = f"{value:.1e}".split("e")
+    return f"{digits}e{int(power)}".replace("-", "−")
 
 
 def parameters(results) -> Section:
@@ -122,14 +133,14 @@ def recovery(results) -> Section:
     """Return simulation-based calibration: ranks, whether they are even, and coverage."""
     ranks, even, held = (results.tables[name] for name in ("sbc", "uniformity", "coverage"))
     names = list(even["parameter"])[:MOST_DRAWN]
-    number = int(even["ranks"].iloc[0])
+    held_out = int(even["ranks"].iloc[0])
     figure = Figure(
         "ranks",
         "Where the truth lies in the posterior",
-        f"{number} simulations of known parameters, held out of all learning, were fitted as if they were "
+        f"{held_out} simulations of known parameters, held out of all learning, were fitted as if they were "
         "patients. A bar is how often the truth had that rank among the draws of its posterior; grey: where "
-        f"a bar lies with chance {figures.LEVEL:.0%} if the fit is right. High ends: posteriors too narrow; "
-        "a hump: too wide; a slope: shifted.",
+        f"a bar lies with chance {percent(figures.LEVEL)} if the fit is right. High ends: posteriors "
+        "too narrow; a hump: too wide; a slope: shifted.",
         "Histograms of ranks of known parameters in their posteriors, a panel a parameter.",
         figures.ranks(ranks, names),
     )
@@ -143,22 +154,22 @@ def recovery(results) -> Section:
         },
         "said": "ranks are",
     }
-    wide = held.assign(level=held["level"].map(lambda level: f"{level:.0%} interval"))
+    wide = held.assign(level=held["level"].map(lambda level: f"{percent(level)} interval"))
     for name in ("covered", "low", "high"):
-        wide[name] = wide[name].map(lambda share: f"{share:.0%}")
+        wide[name] = wide[name].map(lambda share: percent(share))
     told = {**same("parameter", "level"), "covered": "held the truth", "low": "least", "high": "most"}
     bad = even.loc[~even["uniform"].astype(bool), "parameter"].tolist()
     lead = (
         f"Known parameters are not recovered as they should be: {listed(bad)}."
         if bad
-        else f"In {number} simulations the truth lies in its posterior as often as it should."
+        else f"In {held_out} simulations the truth lies in its posterior as often as it should."
     )
     blocks = [
         figure,
         table(
             even, columns, "Neyman's smooth test of even ranks; p over all parameters together after Holm."
         ),
-        table(wide, told, f"Coverage of posterior intervals among {number} simulations; 95 % of chance."),
+        table(wide, told, f"Coverage of posterior intervals among {held_out} simulations; 95 % of chance."),
     ]
     return Section("recovery", "Recovery", "Are known parameters recovered?", blocks, [lead])
 
@@ -209,10 +220,10 @@ def structures(results) -> Section:
     best = rows.loc[rows["probability"].idxmax()]
     right = float(np.mean([row[row["structure"]] for _, row in confusion.iterrows()]))
     lead = [
-        f"The most probable structure is {best['structure']} ({best['probability']:.0%}; before the data "
-        f"{1 / len(rows):.0%} each).",
-        f"Among simulations not seen, the true structure is named in {right:.0%} (by chance "
-        f"{1 / len(rows):.0%}).",
+        f"The most probable structure is {best['structure']} ({percent(best['probability'])}; before the "
+        f"data {percent(1 / len(rows))} each).",
+        f"Among simulations not seen, the true structure is named in {percent(right)} (by chance "
+        f"{percent(1 / len(rows))}).",
     ]
     figure = Figure(
         "structures",
@@ -222,14 +233,14 @@ def structures(results) -> Section:
         figures.structures(rows),
     )
     told = rows.assign(
-        **{name: rows[name].map(lambda share: f"{share:.1%}") for name in ("probability", "low", "high")}
+        **{name: rows[name].map(lambda share: percent(share, 1)) for name in ("probability", "low", "high")}
     )
     columns = {
         **same("structure", "probability", "low", "high"),
         "bayes_factor": "Bayes factor against the others",
     }
     shares = [name for name in confusion.columns if name in set(rows["structure"])]
-    shown = confusion.assign(**{name: confusion[name].map(lambda share: f"{share:.0%}") for name in shares})
+    shown = confusion.assign(**{name: confusion[name].map(lambda share: percent(share)) for name in shares})
     blocks = [
         figure,
         table(told, columns, "Low and high: over the learners of the folds."),
