@@ -31,6 +31,8 @@ def small():
         patch.setattr(early_cases, "HORIZONS", (0.0, 1.0, 6.0))
         patch.setattr(early_learners, "TREES", 10)
         patch.setattr(early_explain, "SHUFFLES", 2)
+        patch.setattr(early_explain, "LEARNING_STEPS", 1)
+        patch.setattr(early_scores, "RESAMPLES", 200)
         yield
 
 
@@ -86,7 +88,9 @@ def known_at_six():
 
 @pytest.fixture(scope="module")
 def found_at_six(known_at_six):
-    return fit_early(*known_at_six, seed=1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(early_explain, "LEARNING_STEPS", 4)
+        return fit_early(*known_at_six, seed=1)
 
 
 def chosen(found):
@@ -306,12 +310,7 @@ def test_noise_is_rarely_claimed(monkeypatch):
 
     Seven or more of 40 come by chance in 0.3 % at a rate of 5 %; overfitting makes the rate smaller.
     """
-    for module, name, value in (
-        (early_learners, "TREES", 4),
-        (early_explain, "LEARNING_STEPS", 1),
-        (early_scores, "RESAMPLES", 10),
-    ):
-        monkeypatch.setattr(module, name, value)
+    monkeypatch.setattr(early_learners, "TREES", 4)
     claimed = 0
     for seed in range(40):
         skill = chosen(fit_early(*cohort(30, ("one",), seed), seed))
