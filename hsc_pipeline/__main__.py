@@ -161,7 +161,8 @@ def _check_calibration(content: dict, where: str) -> int:
     samples = check_calibration(calibration, largest=float("inf"))
     parameters = ", ".join(calibration.structures[calibration.fitted].parameters)
     simulations = sum(calibration.simulations(s) * calibration.rounds_of(s) for s in calibration.structures)
-    print(f"{where}: {samples} samples of {calibration.patients} patients; {simulations:,} simulations")
+    whose = "1 patient" if calibration.patients == 1 else f"{calibration.patients} patients"
+    print(f"{where}: {samples} samples of {whose}; {simulations:,} simulations")
     print(f"fits {parameters}")
     return 0
 
