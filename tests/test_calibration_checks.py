@@ -87,7 +87,7 @@ def test_a_thousand_ranks_are_uniform():
 
 
 def test_posteriors_that_are_too_sure_fail(table, learnt, monkeypatch):
-    """The shipped path with residuals cut to 0.7 of their size: 200 ranks find it in 98 of 100."""
+    """The shipped path with residuals cut to 0.7 of their size: 200 ranks find it in 100 of 100."""
     right = infer.adjusted
 
     def too_sure(z, apart, weights):
