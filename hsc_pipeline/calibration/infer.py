@@ -29,7 +29,6 @@ FEWEST_NEAREST = 500
 NEAREST_PER_COEFFICIENT = 100
 BINS = 20  # of a profile, of equal prior mass
 NEAREST_OF_BIN = 0.05  # share of a bin's simulations whose mean distance is the profile
-BEYOND = 0.25  # how far a narrowed prior reaches beyond all draws, in shares of their range
 WIDEST_CHANGE = np.log(3.0)  # of a spread between a simulation and the observation
 
 
@@ -348,34 +347,6 @@ def profile(reference: Reference, summary: np.ndarray, draws: pd.DataFrame) -> p
                 }
             )
     return pd.DataFrame(rows)
-
-
-def narrow(draws: pd.DataFrame, priors: Mapping[str, Prior]) -> dict[str, Prior]:
-    """Return priors bounded to where the posterior has mass, for the simulations of another round.
-
-    Within the bounds each keeps its shape, so draws need no weights: simulations of earlier rounds that
-    lie `within` them are draws from them as well.  Truncated proposals as of Deistler, Goncalves &
-    Macke 2022, arXiv:2210.04815, with a box.
-
-    Parameters
-    ----------
-    draws : pandas.DataFrame
-        Of the posterior of the last round.
-    priors : mapping of str to Prior
-    """
-    z = scores(draws, priors)
-    beyond = BEYOND * (z.max(axis=0) - z.min(axis=0))
-    low, high = (
-        at_scores(z.min(axis=0)[None] - beyond, priors),
-        at_scores(z.max(axis=0)[None] + beyond, priors),
-    )
-    return {name: prior.narrowed(low[name][0], high[name][0]) for name, prior in priors.items()}
-
-
-def within(theta: pd.DataFrame, priors: Mapping[str, Prior]) -> np.ndarray:
-    """Return which rows lie within the bounds of all priors."""
-    inside = [np.isfinite(prior.log_density(theta[name].to_numpy(float))) for name, prior in priors.items()]
-    return np.logical_and.reduce(inside)
 
 
 def _learners(reference: Reference) -> pd.DataFrame:
