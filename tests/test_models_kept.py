@@ -34,7 +34,7 @@ from hsc_pipeline.models.kept import to_bytes
 surrogates.TARGETS = {{name: surrogates.TARGETS[name] for name in (REGRESSION, CLASSIFICATION)}}
 surrogates.PERMUTATIONS, estimators.TREES, estimators.STEPS, estimators.INNER_FOLDS = 1, 3, 5, 2
 compare = surrogates.compare_to_baseline
-surrogates.compare_to_baseline = lambda performance: compare(performance).assign(kept="surrogate")
+surrogates.compare_to_baseline = lambda *tables: compare(*tables).assign(kept="surrogate")
 rows = with_outcomes(cohort(30), driver(cohort(30)))
 learnt = surrogates.learn(rows, 1, MONTHS)
 sys.stdout.buffer.write(to_bytes(learnt, card(learnt, rows, 1, {{}})))
@@ -56,7 +56,7 @@ def learnt(request, rows):
         if request.param == "surrogate":
             compare = surrogates.compare_to_baseline
             patch.setattr(
-                surrogates, "compare_to_baseline", lambda table: compare(table).assign(kept="surrogate")
+                surrogates, "compare_to_baseline", lambda *tables: compare(*tables).assign(kept="surrogate")
             )
         return learn(rows, 1, MONTHS)
 

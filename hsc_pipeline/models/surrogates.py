@@ -1,6 +1,6 @@
 """Surrogates: patient and design -> each outcome, judged where nobody was learnt from, with baselines."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +17,13 @@ from hsc_pipeline.models.conformal import (
     strangeness,
 )
 from hsc_pipeline.models.estimators import Kind, baselines, kind_of, learnable, search, strata
-from hsc_pipeline.models.evaluation import calibration, compare_to_baseline, grouped_folds, share_interval
+from hsc_pipeline.models.evaluation import (
+    REPEATS,
+    calibration,
+    compare_to_baseline,
+    grouped_folds,
+    share_interval,
+)
 from hsc_pipeline.models.features import Swept, design_matrix, names
 from hsc_pipeline.models.targets import TARGETS, observed, possible, too_few, visit_grid
 
@@ -31,6 +37,7 @@ COLUMNS = {
         *("target", "kind", "model", "fold", "skill", "rmse", "brier", "log_loss", "auc"),
         *("integrated_brier", "concordance"),
     ),
+    "repeats": ("target", "model", "fold", "skill"),
     "test_set": (
         *("target", "kind", "model", "kept", "rows", "patients", "skill", "rmse", "brier", "log_loss"),
         *("auc", "integrated_brier", "concordance"),
@@ -86,6 +93,7 @@ class Validated:
     foreseen: dict[str, list] = field(default_factory=dict)  # of the held-out rows of each fold
     held_out: list[np.ndarray] = field(default_factory=list)  # their places
     performance: list[dict] = field(default_factory=list)
+    repeats: list[dict] = field(default_factory=list)  # of the baselines in folds drawn again
     losses: list[np.ndarray] = field(default_factory=list)  # features x permutations, one a fold
 
 
@@ -139,7 +147,8 @@ def learn(
     Returns
     -------
     Learnt
-        Its tables are ``performance`` (scores by target, model and fold), ``test_set`` (the same in the
+        Its tables are ``performance`` (scores by target, model and fold), ``repeats`` (skill of the baselines
+        in folds drawn anew), ``test_set`` (the same in the
         patients put aside), ``importance`` (skill lost by the surrogate when a feature is shuffled in
         held-out rows: mean and sd over folds and shuffles), ``predictions`` (of held-out rows; for a
         time, the chance of the event by the last visit), ``calibration``, ``intervals`` (nominal and
@@ -165,11 +174,13 @@ def learn(
         performance = pd.DataFrame([row for found in validated for row in found.performance])
         if not validated:
             return Learnt(_tables(skipped=skipped), {}, 0)
-        compared = compare_to_baseline(performance).set_index("target")["kept"]
+        repeats = pd.DataFrame([row for found in validated for row in found.repeats])
+        compared = compare_to_baseline(performance, repeats).set_index("target")["kept"]
         ends = [_finish(found, compared[found.target], grid, names(swept), seed) for found in validated]
     tables = _tables(
         skipped=skipped,
         performance=performance,
+        repeats=repeats,
         importance=[row for found in validated for row in _importance(found, names(swept))],
         predictions=pd.concat([_predictions(found) for found in validated]),
         calibration=_joined([_calibration(found) for found in validated if found.kind.chances]),
@@ -252,7 +263,23 @@ def _validate(
                 {"target": target, "kind": kind_name, "model": name, "fold": fold, **scores}
             )
         found.losses.append(_losses(kind, found.models["surrogate"][-1], held_out, seed))
+    found.repeats.extend(_repeat_baselines(found, features, seed))
     return found
+
+
+def _repeat_baselines(found: Validated, features: list[str], seed: int) -> Iterator[dict]:
+    """Yield the skill of the baselines in folds drawn anew, so that what they foresee is told surely."""
+    seen, fold = found.seen, 0
+    for repeat in range(REPEATS):
+        folds = grouped_folds(*seen.groups, seed=seed + 1 + repeat, labels=strata(seen.y))
+        for train, out in folds:
+            part, held_out = seen.at(train), seen.at(out)
+            if len(out) and learnable(part.y):
+                for name, make in baselines(found.kind, features).items():
+                    learnt = found.kind.learn(make(), part.x, part.y)
+                    skill = found.kind.judge(held_out.y, found.kind.foresee(learnt, held_out.x))["skill"]
+                    yield {"target": found.target, "model": name, "fold": fold, "skill": skill}
+            fold += 1
 
 
 def _losses(kind: Kind, learnt: Any, held_out: Part, seed: int) -> np.ndarray:

@@ -14,6 +14,7 @@ rule fit_surrogates:
         ),
     output:
         performance="results/{study}/models/performance.csv",
+        repeats="results/{study}/models/repeats.csv",
         test_set="results/{study}/models/test_set.csv",
         importance="results/{study}/models/importance.csv",
         predictions="results/{study}/models/predictions.csv",

@@ -29,7 +29,7 @@ def drivers(results: Results) -> Section:
             or "Fewer than ten patients who were infused leave nothing to learn from: no model was fitted."
         )
         return Section("drivers", "Drivers", TITLE, [Text(why, quiet=True)])
-    compared = compare_to_baseline(performance)
+    compared = compare_to_baseline(performance, results.answers["repeats"])
     blocks = [
         Text(_about(results), quiet=True),
         _skill_table(compared, performance),
@@ -100,8 +100,9 @@ def _skill_table(compared: pd.DataFrame, performance: pd.DataFrame) -> TextTable
     caption = (
         "Skill in held-out patients, mean over folds. Gain: surrogate minus the baseline that is hardest to "
         "beat, ± its standard error between folds, widened because folds share training rows. Better: "
-        "beyond every baseline. Foreseen: any model beyond the constant. Both in one-sided t tests at 5 % "
-        "over all outcomes together (Holm). Kept: the surrogate if better, else the best baseline."
+        "beyond every baseline. Foreseen: any model beyond the constant, baselines in ten drawings of the "
+        "folds. Both in one-sided t tests at 5 % over all outcomes together (Holm). Kept: the surrogate if "
+        "better, else the best baseline."
     )
     head = ["outcome", "kind", *MODELS.values(), "gain", "better", "foreseen", "kept"]
     return TextTable(caption, head, rows, numbers=(2, 3, 4, 5, 6))
