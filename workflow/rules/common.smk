@@ -63,6 +63,21 @@ def batches_of(path):
     return expand(path, batch=STUDY.batches(), allow_missing=True)
 
 
+def point_batches_of(path):
+    """All jobs of an ensemble, arm by arm, in order."""
+    return lambda wildcards: [
+        file
+        for arm in STUDY.ensembles[wildcards.ensemble].arms
+        for file in expand(
+            path,
+            arm=arm,
+            batch=STUDY.point_batches(wildcards.ensemble),
+            study=wildcards.study,
+            ensemble=wildcards.ensemble,
+        )
+    ]
+
+
 def points_if_any(ensemble, *names):
     """Tables of the points of an ensemble, where the study has any."""
     if ensemble not in STUDY.ensembles:

@@ -11,21 +11,6 @@ wildcard_constraints:
     ensemble="sweep|uncertainty",
 
 
-def point_batches_of(name):
-    """One table of all jobs of an ensemble, arm by arm, in order."""
-    return lambda wildcards: [
-        expand(
-            POINTS_IN_BATCHES[name],
-            arm=arm,
-            batch=batch,
-            allow_missing=True,
-            **wildcards,
-        )[0]
-        for arm in STUDY.ensembles[wildcards.ensemble].arms
-        for batch in STUDY.point_batches(wildcards.ensemble)
-    ]
-
-
 # What is asked travels in a file: there may be a thousand jobs of points.
 rule ask_points:
     output:
@@ -83,7 +68,7 @@ rule simulate_points:
 
 use rule gather as gather_points with:
     input:
-        **{name: point_batches_of(name) for name in POINT_TABLES},
+        **{name: point_batches_of(path) for name, path in POINTS_IN_BATCHES.items()},
     output:
         **{
             name: f"results/{{study}}/{{ensemble}}/{name}.parquet"
