@@ -45,10 +45,11 @@ validate: setup
 example: setup
 	$(BIN)/python config/tracking_example/make.py
 
-# The engine beside its peers, then a tracking run by rows, in their own environment; writes benchmarks/results.md.
+# The engine beside its peers, a tracking run by rows, the default study by stage, in their own environment; writes benchmarks/results.md.
 bench: benchmarks/.venv/.installed
 	benchmarks/.venv/bin/python benchmarks/run.py
 	benchmarks/.venv/bin/python benchmarks/tracking.py
+	benchmarks/.venv/bin/python benchmarks/study.py
 
 benchmarks/.venv/.installed: benchmarks/requirements.txt
 	$(PYTHON) -m venv --clear benchmarks/.venv

@@ -21,6 +21,7 @@ import pytest
 import yaml
 from scipy.stats import binomtest, quantile_test
 
+from hsc_pipeline import intervals
 from hsc_pipeline.blood import ALLELES, COUNTS, INTEGRATION_SITES, READOUTS, RECOVERY, SAMPLES
 from hsc_pipeline.chain import simulate_arm
 from hsc_pipeline.engraftment import CLONE_SIZES, DRIVER_CLONES, GRAFTS, MARROW, TRANSFORMATIONS
@@ -36,7 +37,7 @@ from hsc_pipeline.models import compare_to_baseline, fit_surrogates
 from hsc_pipeline.outcomes import summarise
 from hsc_pipeline.plan import EVENTS, PATIENTS
 from hsc_pipeline.product import CLONES, DRIVERS, PRODUCTS, SITES
-from hsc_pipeline.report import head_of, intervals, measures, write_report
+from hsc_pipeline.report import head_of, measures, write_report
 from hsc_pipeline.report import results as results_module
 from hsc_pipeline.report.figures.common import narrowed
 from hsc_pipeline.report.figures.endpoints import protection_over_time
