@@ -115,7 +115,7 @@ def test_names_are_numbers_in_what_leaves_the_folder():
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """A project in which the branch has run, with as few simulations as can be."""
-    small = {"simulations": 800, "structure_simulations": 150, "predictions": 40}
+    small = {"simulations": 800, "structure_simulations": 250, "predictions": 40}
     content = {**read_yaml(FILE), **small, "structures": [{"name": "output_noise"}, {"name": "drift"}]}
     project = new_project(tmp_path_factory.mktemp("calibration") / "project", content)
     return project, snakemake(project, "--cores", "2", "calibration")

@@ -116,7 +116,7 @@ class CalibrationFile(Strict):
         2, ge=1, le=5, description="Each after the first draws where the one before left mass."
     )
     structure_simulations: int = Field(
-        500, ge=100, le=1_000_000, description="Simulations of each structure, to choose between them."
+        500, ge=250, le=1_000_000, description="Simulations of each structure, to choose between them."
     )
     predictions: int = Field(
         100, ge=20, le=10_000, description="Draws of the posterior that are simulated to check it."
