@@ -1,4 +1,4 @@
-"""Models kept without pickle.
+"""Models kept by skops, which can run nothing when it loads.
 
 A file of models is skops' zip of arrays and a schema.  It is read only as far as it is harmless: its
 size first, then its types against a list, then the trees, whose links a C loop would follow anywhere.

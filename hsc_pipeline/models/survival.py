@@ -3,7 +3,7 @@
 Patients are seen at visits, so an event is known by the interval in which it fell.  The chance of the
 event in an interval, given that it did not come before, is learnt by a classifier whose rows are the
 intervals that each patient was followed [1]_.  Any classifier of scikit-learn then is a survival model,
-ties need no care, hazards need not be proportional, and the model is kept without pickle like the
+ties need no care, hazards need not be proportional, and the model is kept by skops like the
 others.  A Kaplan-Meier curve is the same model without features.
 
 References
