@@ -40,8 +40,7 @@ def results_of(study, product_name, disease, **keys):
         sites=sites.assign(arm="trial"),
         clone_sizes=pd.DataFrame(),
         representative=None,
-        performance=pd.DataFrame(),
-        importance=pd.DataFrame(),
+        answers={},
     )
 
 

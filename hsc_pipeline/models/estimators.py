@@ -18,6 +18,7 @@ TREES = 50
 SMALLEST_LEAF = 5  # rows
 STEPS = 60  # of boosting
 RIDGES = (1.0, 30.0, 1000.0)  # penalties of the quadratic surface that are tried
+FEWEST_ROWS = 5  # to learn from; patients and points kept apart can leave none
 INNER_FOLDS = 3
 MOST_STEPS_OF_NEWTON = 1000
 
@@ -229,7 +230,9 @@ def strata(y: np.ndarray) -> np.ndarray | None:
 
 
 def learnable(y: np.ndarray) -> bool:
-    """Whether the rows hold what a classifier needs: both classes, or an event."""
+    """Whether there are rows enough, with what a classifier needs: both classes, or an event."""
+    if len(y) < FEWEST_ROWS:
+        return False
     classes = strata(y)
     if classes is None:
         return True

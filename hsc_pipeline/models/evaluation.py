@@ -154,7 +154,8 @@ def gains(performance: pd.DataFrame, model: str, baseline: str, repeats: int = 1
     by_model = performance.pivot(index=["target", "fold"], columns="model", values="skill")
     by_target = (by_model[model] - by_model[baseline]).groupby("target", sort=False)
     folds, mean = by_target.size(), by_target.mean()
-    error = by_target.std() * np.sqrt(1 / folds + 1 / (folds / repeats - 1))
+    # Folds with nothing to learn from are left out, so there may be fewer than one wants.
+    error = by_target.std() * np.sqrt(1 / folds + 1 / (folds / repeats - 1).clip(lower=1))
     # Folds that all gain the same leave no doubt, or nothing to doubt.
     sure = error.to_numpy() == 0
     p = np.where(sure, np.where(mean > 0, 0.0, 1.0), t.sf(mean / error.where(~sure, 1.0), folds - 1))
@@ -199,8 +200,10 @@ def compare_to_baseline(performance: pd.DataFrame, repeats: pd.DataFrame) -> pd.
     beaten = pd.DataFrame({name: claimed(gain["p"]) for name, gain in over.items()})
     summary["surrogate_beats_linear"] = beaten["linear"]
     summary["surrogate_beats_baselines"] = beaten.all(axis=1)
-    p = {name: gains(repeats, name, "constant", REPEATS)["p"] for name in BASELINES if name != "constant"}
-    p["surrogate"] = gains(performance, "surrogate", "constant")["p"]
+    p = {"surrogate": gains(performance, "surrogate", "constant")["p"]}
+    if not repeats.empty:
+        again = (name for name in BASELINES if name != "constant")
+        p |= {name: gains(repeats, name, "constant", REPEATS)["p"] for name in again}
     summary["foreseen"] = claimed((pd.DataFrame(p).min(axis=1) * len(p)).clip(upper=1))
     best = means[list(BASELINES)].idxmax(axis=1)
     summary["kept"] = best.where(~summary["surrogate_beats_baselines"], "surrogate")

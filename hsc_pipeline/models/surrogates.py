@@ -248,7 +248,7 @@ def _validate(
     found = Validated(target, kind, seen, untouched)
     folds = list(grouped_folds(*seen.groups, seed=seed, labels=strata(seen.y)))
     if len(folds) < 2 or not all(len(out) and learnable(seen.y[train]) for train, out in folds):
-        return "it is too rare to stand in every fold"
+        return "too few rows, or it is too rare, to learn from in every fold"
     for fold, (train, out) in enumerate(folds):
         part, held_out = seen.at(train), seen.at(out)
         _, surrogate = search(kind, part.x, part.y, part.groups, seed)
