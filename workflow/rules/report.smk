@@ -74,6 +74,15 @@ rule manifest:
             *rules.outcomes.output,
             *[arms_of(path) for path in rules.summarise_arm.output],
         ],
+        asked=[
+            expand(
+                rules.ask_points.output,
+                ensemble=name,
+                arm=ensemble.arms,
+                allow_missing=True,
+            )
+            for name, ensemble in STUDY.ensembles.items()
+        ],
         points=[
             expand(path, ensemble=STUDY.ensembles, allow_missing=True)
             for path in rules.gather_points.output
