@@ -152,14 +152,13 @@ def _uncertainty(file: StudyFile, asked: Uncertainty, arms: Mapping[str, Mapping
 def uncertain_ranges(arms: Mapping[str, Mapping[str, Value]], over: list[str]) -> dict[str, dict[str, list]]:
     """Return least, most and whether whole of the values that are uncertain, by arm and name.
 
-    What the study sets in any arm is a choice in all of them.
+    What the study sets is known, in the arms in which it does.
     """
-    set_here = {n for values in arms.values() for n, v in values.items() if v.evidence == "study file"}
     found = {
         arm: {
             name: [*value.range, value.unit == "count"]
             for name, value in sorted(values.items())
-            if value.range and name not in set_here and not name.startswith(CHOSEN)
+            if value.range and value.evidence != "study file" and not name.startswith(CHOSEN)
         }
         for arm, values in arms.items()
     }

@@ -64,18 +64,17 @@ def batches_of(path):
 
 
 def point_batches_of(path):
-    """All jobs of an ensemble, arm by arm, in order."""
-    return lambda wildcards: [
-        file
-        for arm in STUDY.ensembles[wildcards.ensemble].arms
-        for file in expand(
-            path,
-            arm=arm,
-            batch=STUDY.point_batches(wildcards.ensemble),
-            study=wildcards.study,
-            ensemble=wildcards.ensemble,
-        )
-    ]
+    """All jobs of an ensemble in an arm, in order."""
+    return lambda wildcards: expand(
+        path, batch=STUDY.point_batches(wildcards.ensemble), **wildcards
+    )
+
+
+def point_arms_of(path):
+    """One file of each arm of an ensemble, in order."""
+    return lambda wildcards: expand(
+        path, arm=STUDY.ensembles[wildcards.ensemble].arms, **wildcards
+    )
 
 
 def points_if_any(ensemble, *names):

@@ -71,12 +71,31 @@ use rule gather as gather_points with:
         **{name: point_batches_of(path) for name, path in POINTS_IN_BATCHES.items()},
     output:
         **{
+            name: f"results/{{study}}/{{ensemble}}/{{arm}}/{name}.parquet"
+            for name in POINT_TABLES
+        },
+    log:
+        "results/{study}/logs/{ensemble}/{arm}/gather.log",
+    benchmark:
+        "results/{study}/benchmarks/{ensemble}/{arm}/gather.tsv"
+    message:
+        "Points of the {wildcards.ensemble}, arm {wildcards.arm}: gathering the batches"
+
+
+use rule gather as join_points with:
+    input:
+        **{
+            name: point_arms_of(path)
+            for name, path in rules.gather_points.output.items()
+        },
+    output:
+        **{
             name: f"results/{{study}}/{{ensemble}}/{name}.parquet"
             for name in POINT_TABLES
         },
     log:
-        "results/{study}/logs/{ensemble}/gather.log",
+        "results/{study}/logs/{ensemble}/join.log",
     benchmark:
-        "results/{study}/benchmarks/{ensemble}/gather.tsv"
+        "results/{study}/benchmarks/{ensemble}/join.tsv"
     message:
-        "Points of the {wildcards.ensemble}: gathering the batches"
+        "Points of the {wildcards.ensemble}: all arms"

@@ -76,16 +76,17 @@ rule manifest:
         ],
         asked=[
             expand(
-                rules.ask_points.output,
+                path,
                 ensemble=name,
                 arm=ensemble.arms,
                 allow_missing=True,
             )
             for name, ensemble in STUDY.ensembles.items()
+            for path in [*rules.ask_points.output, *rules.gather_points.output]
         ],
         points=[
             expand(path, ensemble=STUDY.ensembles, allow_missing=True)
-            for path in rules.gather_points.output
+            for path in rules.join_points.output
         ],
         models=[
             *ANSWERS,
