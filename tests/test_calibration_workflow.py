@@ -10,6 +10,7 @@ import yaml
 
 from hsc_pipeline.__main__ import main
 from hsc_pipeline.calibration.posterior_study import DRAWN_FROM, study_of, write_studies
+from hsc_pipeline.calibration.report import said_of_ends
 from hsc_pipeline.calibration.run import read_frame
 from hsc_pipeline.calibration.settings import load_calibration
 from hsc_pipeline.crate import is_hashed
@@ -80,6 +81,14 @@ def test_of_several_patients_there_is_a_study_each_and_one_of_a_new_one(tmp_path
         written = read_yaml(tmp_path / f"{study}.yaml")
         assert written["uncertainty"]["posterior"].endswith(f"{stem}.csv")
         load_study(written)
+
+
+def test_a_posterior_at_the_end_of_its_prior_is_named():
+    rows = pd.DataFrame({"parameter": ["a", "b", "c"], "shift": [0.5, 2.5, -3.0]})
+    assert [said.split(":")[0] for said in said_of_ends(rows)] == [
+        "b lies at the upper end of its prior",
+        "c lies at the lower end of its prior",
+    ]
 
 
 # The workflow

@@ -18,6 +18,7 @@ from hsc_pipeline.report.page import render
 from hsc_pipeline.report.wording import counted
 from hsc_pipeline.tables import replacing
 
+FAR_SHIFT = 2.0  # mean score of a posterior that has left the middle 95 % of its prior
 TABLES = (
     *("observed", "summary", "identifiability", "correlations", "sbc", "uniformity", "coverage"),
     *("predictive", "structures", "confusion", "farthest"),
@@ -70,7 +71,11 @@ def read_results(folder: str, settings: Mapping) -> Results:
         identifiability=tables["identifiability"],
         simulations=fit["within_box"],
         failed=fit["failed"],
-        warnings=[*_said_of_structures(tables["structures"], calibration.fitted), *fit["warnings"]],
+        warnings=[
+            *said_of_ends(tables["summary"]),
+            *_said_of_structures(tables["structures"], calibration.fitted),
+            *fit["warnings"],
+        ],
     )
     return Results(
         calibration,
@@ -84,6 +89,16 @@ def read_results(folder: str, settings: Mapping) -> Results:
         priors_of(calibration.structures[calibration.fitted], calibration.patients),
         said,
     )
+
+
+def said_of_ends(rows: pd.DataFrame) -> list[str]:
+    """Say which posteriors press against an end of their prior: the data would have it go on."""
+    pressed = rows[rows["shift"].abs() > FAR_SHIFT]
+    return [
+        f"{row.parameter} lies at the {'upper' if row.shift > 0 else 'lower'} end of its prior: widen it, or "
+        "mistrust what is set beside it"
+        for row in pressed.itertuples()
+    ]
 
 
 def _said_of_structures(rows: pd.DataFrame, fitted: str) -> list[str]:
