@@ -10,7 +10,7 @@ import yaml
 
 from hsc_pipeline.__main__ import main
 from hsc_pipeline.calibration.posterior_study import DRAWN_FROM, study_of, write_studies
-from hsc_pipeline.calibration.report import said_of_ends
+from hsc_pipeline.calibration.report import said_of_ends, said_of_structures
 from hsc_pipeline.calibration.run import read_frame
 from hsc_pipeline.calibration.settings import load_calibration
 from hsc_pipeline.crate import is_hashed
@@ -89,6 +89,21 @@ def test_a_posterior_at_the_end_of_its_prior_is_named():
         "b lies at the upper end of its prior",
         "c lies at the lower end of its prior",
     ]
+
+
+@pytest.mark.parametrize(
+    ("shares", "said"),
+    [
+        ((0.7, 0.2, 0.1), "the fitted one is the most probable: drift (70 %)"),
+        ((0.3, 0.6, 0.1), "the structure niche (60 %) is more probable than the fitted one, drift (30 %)"),
+        ((0.4, 0.45, 0.15), "do not tell the fitted structure, drift (40 %), from niche (45 %)"),
+    ],
+)
+def test_another_structure_is_named_only_where_the_learners_agree(shares, said):
+    rows = pd.DataFrame({"structure": ["drift", "niche", "selection"], "probability": shares})
+    rows = rows.assign(low=rows["probability"] - 0.1, high=rows["probability"] + 0.1)
+    (sentence,) = said_of_structures(rows, "drift")
+    assert said in sentence
 
 
 # The workflow

@@ -73,7 +73,7 @@ def read_results(folder: str, settings: Mapping) -> Results:
         failed=fit["failed"],
         warnings=[
             *said_of_ends(tables["summary"]),
-            *_said_of_structures(tables["structures"], calibration.fitted),
+            *said_of_structures(tables["structures"], calibration.fitted),
             *fit["warnings"],
         ],
     )
@@ -101,17 +101,19 @@ def said_of_ends(rows: pd.DataFrame) -> list[str]:
     ]
 
 
-def _said_of_structures(rows: pd.DataFrame, fitted: str) -> list[str]:
+def said_of_structures(rows: pd.DataFrame, fitted: str) -> list[str]:
+    """Say whether the fitted structure is the most probable one, where the learners of the folds agree."""
     if len(rows) < 2:
         return []
     best = rows.loc[rows["probability"].idxmax()]
-    mine = 100 * float(rows.loc[rows["structure"] == fitted, "probability"].iloc[0])
+    mine = rows.loc[rows["structure"] == fitted].iloc[0]
+    share = f"{fitted} ({100 * mine['probability']:.0f} %)"
     if best["structure"] == fitted:
-        return [f"of the structures compared, the fitted one, {fitted}, is the most probable ({mine:.0f} %)"]
-    return [
-        f"the structure {best['structure']} ({100 * best['probability']:.0f} %) is more probable than the "
-        f"fitted one, {fitted} ({mine:.0f} %)"
-    ]
+        return [f"of the structures compared, the fitted one is the most probable: {share}"]
+    other = f"{best['structure']} ({100 * best['probability']:.0f} %)"
+    if best["low"] <= mine["high"]:
+        return [f"the data do not tell the fitted structure, {share}, from {other}"]
+    return [f"the structure {other} is more probable than the fitted one, {share}"]
 
 
 def write_report(folder: str, report: str, verdict_file: str, settings: Mapping) -> None:

@@ -407,8 +407,12 @@ rule calibration_manifest:
     input:
         rules.calibration_report.input,
         rules.calibration_report.output,
-        all_rounds("statistics.parquet"),
-        first_rounds("statistics.parquet"),
+        [
+            of_rounds(name)
+            for name in ("theta.parquet", "statistics.parquet")
+            for of_rounds in (all_rounds, first_rounds)
+        ],
+        rules.fit_posterior.input.boxes,
         snakefile=workflow.source_path("../Snakefile"),
     output:
         manifest="results/{study}/manifest.json",
