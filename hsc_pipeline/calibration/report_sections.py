@@ -28,12 +28,17 @@ INTERVAL = "From the 5th to the 95th centile of the posterior's draws: what is n
 
 def verdict(results) -> Section:
     """Return the verdict, and each parameter in a sentence."""
-    lines = [f"{line[:1].upper()}{line[1:]}" for line in results.verdict.splitlines()]
+    lines = [_begun(line) for line in results.verdict.splitlines()]
     lines = [line if line.endswith((".", ":")) else f"{line}." for line in lines]
     rows = results.tables["summary"].merge(results.tables["identifiability"][["parameter", "said"]])
     return Section(
         "verdict", "Verdict", "Can this fit be trusted?", [], [*lines, *map(_sentence, _drawn(rows))]
     )
+
+
+def _begun(line: str) -> str:
+    """Return a sentence with a capital, unless it begins with the name of a value."""
+    return line if "." in line.split()[0] else f"{line[:1].upper()}{line[1:]}"
 
 
 def percent(share: float, digits: int = 0) -> str:
