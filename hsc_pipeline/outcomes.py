@@ -10,7 +10,7 @@ from hsc_pipeline.immunity.score import MEANING as DOMAINS_MEAN
 from hsc_pipeline.immunity.vaccine import worthwhile_month
 from hsc_pipeline.plan import landmark_month
 from hsc_pipeline.settings import Settings
-from hsc_pipeline.tables import Column, Table, read_patients, split_by_patient
+from hsc_pipeline.tables import Column, Table, read_patients, split_by_patient, turns
 from hsc_pipeline.visits import MONITORED, lost_months, monitor, share, summarise_visits
 
 # Milestones of the immunity stage that are outcomes.
@@ -200,8 +200,7 @@ def summarise_in_parts(
     settings : Settings
         Of the stage ``outcomes``.
     """
-    for first in range(0, patients, PART):
-        some = (first, min(first + PART, patients) - 1)
+    for some in turns((0, patients - 1), PART):
         yield summarise(arm, {name: read_patients(path, some) for name, path in files.items()}, settings)
 
 

@@ -159,14 +159,9 @@ class StudyFile(Strict):
         default_factory=Uncertainty, description="Draws of the catalogue's uncertain values."
     )
     trial: Trial = Field(default_factory=Trial, description="What a trial of these arms would ask.")
-    patients_per_job: int | None = Field(
-        None,
-        ge=1,
-        description="Patients simulated by one job; follows from the work; never changes a result.",
-    )
     minutes_per_job: float = Field(
         0.5,
         gt=0,
         le=1440,
-        description="Length of a job that simulates points; never changes a result.",
+        description="About how long a job works; more patients or points share one. Never changes a result.",
     )

@@ -1,7 +1,7 @@
 """Tables between stages: one schema each, checked when written and when read.
 
 Parquet through pyarrow.  A table is written aside and renamed, so that what has its name is whole,
-and its bytes depend on its rows alone: one row group per patient, one codec, no time stamps.
+and its bytes depend on its rows alone: row groups by number of rows, one codec, no time stamps.
 """
 
 import os
@@ -21,6 +21,10 @@ from hsc_pipeline import runs
 from hsc_pipeline.errors import ModelError, UserError
 
 CODEC = "zstd"
+AT_ONCE = 50  # patients whose clones a job holds in memory
+# Rows that make a row group of a gathered table.  One a patient would cost each reader 20 us for every
+# group of the cohort, whichever patients it asks for.
+ROWS_OF_A_GROUP = 200_000
 
 
 @dataclass(frozen=True)
@@ -195,9 +199,23 @@ def write_together(paths: Mapping[str, str | Path], parts: Iterable[Mapping[str,
 
 
 def gather(sources: Sequence[str | Path], path: str | Path) -> None:
-    """Join the batches of an arm in order, one row group at a time, so that memory stays flat."""
+    """Join the batches of an arm in order, some patients at a time, so that memory stays flat.
+
+    A row group ends with the patient who fills it, whichever batch that is in.
+    """
     name = Path(path).name
-    write_together({name: path}, ({name: group} for group in _row_groups(sources)))
+    write_together({name: path}, ({name: group} for group in _filled(_row_groups(sources))))
+
+
+def _filled(groups: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    held: list[pa.Table] = []
+    for group in groups:
+        held.append(group)
+        if sum(part.num_rows for part in held) >= ROWS_OF_A_GROUP:
+            yield pa.concat_tables(held).combine_chunks()
+            held = []
+    if held:
+        yield pa.concat_tables(held).combine_chunks()
 
 
 def _row_groups(sources: Sequence[str | Path]) -> Iterator[pa.Table]:
@@ -208,9 +226,11 @@ def _row_groups(sources: Sequence[str | Path]) -> Iterator[pa.Table]:
                 yield file.read_row_group(index, use_threads=False)
 
 
-def each_patient(path: str | Path) -> Iterator[pa.Table]:
-    """Read a table patient by patient, as `write_together` left the row groups."""
-    return _row_groups([path])
+def turns(patients: tuple[int, int], at_once: int = AT_ONCE) -> Iterator[tuple[int, int]]:
+    """Cut patients, first to last, into turns, so that the memory of a job is flat in their number."""
+    first, last = patients
+    for start in range(first, last + 1, at_once):
+        yield start, min(start + at_once - 1, last)
 
 
 def by_patient(table: pa.Table, patients: Iterable[int]) -> dict[int, dict[str, np.ndarray]]:

@@ -23,7 +23,7 @@ from hsc_pipeline.tables import replacing
 # Four patients in two batches; too few for models to be fitted, so that they cost no time.
 ALONE = {"sweep": None, "uncertainty": {"draws": 0}}
 STUDY = {**TINY, **ALONE, "patients": 4, "arms": TINY["arms"][:1]}
-BATCHES = ("--config", "patients_per_job=2")
+BATCHES = ("--config", "minutes_per_job=0.0085")
 RESULTS = "results/tiny"
 # The fast tests stop before the report, and compare what is there with the undisturbed run's manifest.
 BEFORE_REPORT = "results/tiny/outcomes.parquet"

@@ -283,17 +283,24 @@ def test_every_declared_beginning_meets_a_value():
         assert any(name.startswith(reads.values) for reads in STAGES.values()), f"no stage reads {name}"
 
 
-@pytest.mark.parametrize("size", [1, 2, 7, 59, 60, 1000])
-def test_batches_cover_every_patient_once(size):
-    study = load_study({**GOOD, "patients": 60, "patients_per_job": size})
+@pytest.mark.parametrize("minutes", [1e-4, 0.01, 0.03, 0.25, 0.5, 60])
+def test_batches_cover_every_patient_once(minutes):
+    study = load_study({**GOOD, "patients": 60, "minutes_per_job": minutes})
     bounds = [tuple(map(int, batch.split("-"))) for batch in study.batches()]
     assert [patient for first, last in bounds for patient in range(first, last + 1)] == list(range(60))
-    assert max(last - first + 1 for first, last in bounds) <= size
 
 
-def test_the_batch_size_is_no_part_of_the_study():
-    big = load_study({**GOOD, "patients_per_job": 2})
-    assert big.as_dict() == load_study(GOOD).as_dict()
+def test_ten_times_longer_jobs_are_ten_times_fewer():
+    short, long = (
+        len(load_study({**GOOD, "patients": 10_000, "minutes_per_job": minutes}).batches())
+        for minutes in (0.1, 1)
+    )
+    assert short == pytest.approx(10 * long, rel=0.1)
+
+
+def test_the_length_of_a_job_is_no_part_of_the_study():
+    short = load_study({**GOOD, "minutes_per_job": 0.01})
+    assert short.as_dict() == load_study(GOOD).as_dict()
 
 
 def test_the_schema_file_is_current():

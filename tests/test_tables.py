@@ -5,10 +5,22 @@ from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from hsc_pipeline import tables
 from hsc_pipeline.errors import ModelError
-from hsc_pipeline.tables import Column, Table, by_patient, gather, replacing, sweep, write, write_together
+from hsc_pipeline.tables import (
+    Column,
+    Table,
+    by_patient,
+    gather,
+    replacing,
+    sweep,
+    turns,
+    write,
+    write_together,
+)
 
 CELLS = Table(
     "cells",
@@ -55,7 +67,9 @@ def test_the_schema_carries_units_and_survives_the_file(tmp_path):
     assert table.equals(cells(1, [1.0, 2.0]))
 
 
-def test_gathered_bytes_do_not_depend_on_the_batches(tmp_path):
+@pytest.mark.parametrize(("rows", "groups"), [(1, 5), (3, 3), (100, 1)])
+def test_gathered_bytes_do_not_depend_on_the_batches(tmp_path, monkeypatch, rows, groups):
+    monkeypatch.setattr(tables, "ROWS_OF_A_GROUP", rows)
     parts = [cells(patient, [1.0] * 0 if patient == 2 else [1.0, 2.0], patient / 10) for patient in range(6)]
     for cuts in ([0, 6], [0, 1, 6], [0, 2, 3, 5, 6]):
         files = []
@@ -65,6 +79,17 @@ def test_gathered_bytes_do_not_depend_on_the_batches(tmp_path):
         gather(files, tmp_path / f"{len(cuts)}.parquet")
     whole = {(tmp_path / f"{n}.parquet").read_bytes() for n in (2, 3, 5)}
     assert len(whole) == 1
+    assert pq.ParquetFile(tmp_path / "2.parquet").num_row_groups == groups
+    assert CELLS.read(tmp_path / "2.parquet").equals(pa.concat_tables(parts))
+
+
+@pytest.mark.parametrize("number", [1, 49, 50, 51, 120])
+def test_turns_hold_every_patient_once(number):
+    cut = list(turns((7, 6 + number)))
+    assert [patient for first, last in cut for patient in range(first, last + 1)] == list(
+        range(7, 7 + number)
+    )
+    assert max(last - first + 1 for first, last in cut) <= tables.AT_ONCE
 
 
 def test_some_patients_are_read_without_the_rest(tmp_path):

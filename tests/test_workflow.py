@@ -142,7 +142,7 @@ def test_graft_failure_is_carried_to_the_end_and_counted(finished):
 def test_bytes_do_not_depend_on_cores_or_batch_size(finished, tmp_path):
     project, _, _ = finished
     other = new_project(tmp_path / "project")
-    complete(other, "--cores", "1", "--config", "patients_per_job=3", "--scheduler", "ilp")
+    complete(other, "--cores", "1", "--config", "minutes_per_job=0.0125", "--scheduler", "ilp")
     assert checksums(other) == checksums(project)
 
 
@@ -151,7 +151,7 @@ def test_a_killed_run_resumes_to_the_same_bytes(finished, tmp_path):
     other = new_project(tmp_path / "project")
     batches = other / "results/tiny/product/full/products.parquet"
     running = subprocess.Popen(
-        **command(other, "--cores", "2", "--config", "patients_per_job=4"),
+        **command(other, "--cores", "2", "--config", "minutes_per_job=0.017"),
         start_new_session=True,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -164,7 +164,7 @@ def test_a_killed_run_resumes_to_the_same_bytes(finished, tmp_path):
     assert not (other / "results/tiny/manifest.json").exists()
     code, output = run(other, "--unlock")
     assert code == 0, output
-    complete(other, "--config", "patients_per_job=4")
+    complete(other, "--config", "minutes_per_job=0.017")
     assert checksums(other) == checksums(project)
     assert verify(other / "results/tiny") == []
 

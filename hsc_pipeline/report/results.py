@@ -3,7 +3,6 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 import pandas as pd
@@ -17,7 +16,7 @@ from hsc_pipeline.outcomes import OUTCOMES
 from hsc_pipeline.plan import PATIENTS
 from hsc_pipeline.product import CLONES, PRODUCTS
 from hsc_pipeline.report.style import label
-from hsc_pipeline.tables import Table, each_patient
+from hsc_pipeline.tables import Table, read_patients, turns
 
 MOST_ARMS = 12  # drawn; every arm stays in outcomes.csv
 # Patients are independent draws, so the first of them are a fair sample.
@@ -147,12 +146,13 @@ def read_arms(
 def count_sites(paths: Sequence[str | Path], arms: Sequence[str]) -> pd.DataFrame:
     """Count the insertions of the first patients of each arm by chromosome, gene and its class.
 
-    Patient by patient: a cohort's sites are millions.
+    Some patients at a time: a cohort's sites are millions.
     """
     by = ["chromosome", "gene", "gene_class"]
     parts = []
     for path, arm in zip(paths[: len(arms)], arms, strict=True):
-        for sites in islice(each_patient(path), MOST_PATIENTS_BY_CLONE + 1):
+        for some in turns((0, MOST_PATIENTS_BY_CLONE - 1)):
+            sites = read_patients(path, some)
             counts = sites.group_by(by).aggregate([("deregulates", "count"), ("deregulates", "sum")])
             parts.append(counts.to_pandas().assign(arm=label(arm)))
     found = pd.concat(parts, ignore_index=True)

@@ -28,7 +28,7 @@ rule bleed:
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 1500 * attempt,
-        runtime=lambda wildcards, attempt: 30 * attempt,
+        runtime=minutes_of_a_job,
     params:
         patients=patients_in,
         settings=settings_of("blood"),

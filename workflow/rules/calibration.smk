@@ -114,8 +114,7 @@ rule simulate_parameters:
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
-        runtime=lambda wildcards, attempt: int(10 + 10 * STUDY.file.minutes_per_job)
-        * attempt,
+        runtime=minutes_of_a_job,
     params:
         settings=lambda wildcards: STUDY.part(structure=wildcards.structure),
         rows=patients_in,

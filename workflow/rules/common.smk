@@ -44,7 +44,7 @@ wildcard_constraints:
 def given_file():
     """The study file as it was given, without what changes no result."""
     return STUDY.file.model_dump(
-        mode="json", exclude_unset=True, exclude={"patients_per_job"}
+        mode="json", exclude_unset=True, exclude={"minutes_per_job"}
     )
 
 
@@ -56,6 +56,11 @@ def settings_of(stage):
 def patients_in(wildcards):
     """First and last patient of a batch, whole numbers."""
     return [int(number) for number in wildcards.batch.split("-")]
+
+
+def minutes_of_a_job(wildcards, attempt):
+    """What a job that simulates may take at most."""
+    return int(10 + 10 * STUDY.file.minutes_per_job) * attempt
 
 
 def batches_of(path):

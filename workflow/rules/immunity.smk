@@ -43,7 +43,7 @@ rule assess:
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 1500 * attempt,
-        runtime=lambda wildcards, attempt: 30 * attempt,
+        runtime=minutes_of_a_job,
     params:
         patients=patients_in,
         settings=settings_of("immunity"),

@@ -50,8 +50,7 @@ rule simulate_points:
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
-        runtime=lambda wildcards, attempt: int(10 + 10 * STUDY.file.minutes_per_job)
-        * attempt,
+        runtime=minutes_of_a_job,
     params:
         points=patients_in,
         patients=lambda wildcards: STUDY.ensembles[wildcards.ensemble].patients,
