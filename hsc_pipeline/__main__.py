@@ -32,6 +32,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     archive.add_argument("--out", required=True, metavar="FILE", help="the zip to write")
     archive.set_defaults(run=_archive)
 
+    compare = commands.add_parser("compare", help="set two finished studies side by side on a page")
+    compare.add_argument("first", help="results/<study>")
+    compare.add_argument("second", help="results/<study>; differences are the second minus the first")
+    compare.add_argument(
+        "--out", default="comparison.html", metavar="PAGE", help="comparison.html by default"
+    )
+    compare.set_defaults(run=_compare)
+
     check = commands.add_parser("check", help="check a file of any kind without running it")
     check.add_argument("file", help="study file, YAML")
     check.set_defaults(run=_check)
@@ -126,6 +134,14 @@ def _archive(options: argparse.Namespace) -> int:
 
     held = archive(options.folder, options.out)
     print(f"{options.out}: {held} files")
+    return 0
+
+
+def _compare(options: argparse.Namespace) -> int:
+    from hsc_pipeline.compare import compare
+
+    compare(options.first, options.second, options.out)
+    print(options.out)
     return 0
 
 

@@ -417,7 +417,7 @@ def test_the_report_answers_from_when_on_one_can_know(found_at_six):
     figures = [block for block in section.blocks if block.kind == "figure"]
     assert len(figures) == 6
     for figure in figures:
-        assert figure.chart.to_dict()["usermeta"]["room"] > 0
+        assert figure.chart.to_dict()["usermeta"]["width"] > 0
 
 
 def test_the_report_says_where_nothing_can_be_known():

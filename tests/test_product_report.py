@@ -39,7 +39,8 @@ def results_of(study, product_name, disease, **keys):
         tables={**tables, "marrow": marrow},
         sites=sites.assign(arm="trial"),
         clone_sizes=pd.DataFrame(),
-        representative=None,
+        followed={},
+        checksums={},
         answers={},
     )
 

@@ -14,6 +14,7 @@ from itertools import pairwise
 from math import isnan, nan
 from pathlib import Path
 
+import altair as alt
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -37,11 +38,11 @@ from hsc_pipeline.models import compare_to_baseline, fit_surrogates
 from hsc_pipeline.outcomes import summarise
 from hsc_pipeline.plan import EVENTS, PATIENTS
 from hsc_pipeline.product import CLONES, DRIVERS, PRODUCTS, SITES
-from hsc_pipeline.report import head_of, measures, write_report
+from hsc_pipeline.report import head_of, write_report
 from hsc_pipeline.report import results as results_module
-from hsc_pipeline.report.figures.common import narrowed
+from hsc_pipeline.report.figures.common import grid
 from hsc_pipeline.report.figures.endpoints import protection_over_time
-from hsc_pipeline.report.page import render, script_json
+from hsc_pipeline.report.page import by_column, render, script_json
 from hsc_pipeline.report.results import MOST_ARMS, read_results
 from hsc_pipeline.report.sections import assumptions, design, drivers
 from hsc_pipeline.report.style import PALETTE
@@ -50,7 +51,6 @@ from hsc_pipeline.report.wording import number, with_interval
 from hsc_pipeline.settings import Settings
 from hsc_pipeline.study import load_study
 from hsc_pipeline.tables import write
-from hsc_pipeline.visits import shannon
 
 HOSTILE = "<script>alert(1)</script>"
 TABLES = {
@@ -284,7 +284,7 @@ def test_every_figure_has_caption_label_drawing_and_specification(page, lone_pag
         for layouts in data["figures"].values():
             used = set(re.findall(r'"name": "(data-[0-9a-f]+)"', json.dumps(layouts)))
             assert used <= data["data"].keys()
-            assert all(len(next(iter(data["data"][name].values()))) for name in used)
+            assert all(data["data"][name] and all(data["data"][name].values()) for name in used)
 
 
 def test_identifiers_are_unique(page):
@@ -368,12 +368,25 @@ def test_arms_beyond_the_palette_are_told_apart_by_dashes():
     assert len(looks) == MOST_ARMS > len(PALETTE)
 
 
-def test_narrow_figures_keep_their_panels():
-    panels = [{"mark": "bar", "width": 200}] * 3
-    narrow = narrowed({"concat": panels, "columns": 3, "usermeta": {"room": 50, "columns": 1}})
-    assert narrow["columns"] == 1
-    assert len(narrow["concat"]) == 3
-    assert all(250 < panel["width"] < 350 for panel in narrow["concat"])
+def test_narrow_figures_keep_to_the_width_of_a_telephone():
+    panels = [alt.Chart(pd.DataFrame({"x": [1.0]})).mark_tick().encode(alt.X("x:Q"))] * 3
+    for most, columns in ((1, 1), (2, 2), (4, 3)):
+        layout = grid(panels, 3, 100, narrow=most).to_dict()["usermeta"]
+        assert layout["columns"] == columns
+        assert 180 < columns * layout["width"] < 352 - 40 * columns
+
+
+def test_columns_of_few_texts_are_kept_once():
+    rows = [
+        {"arm": "a", "x": 1.0},
+        {"arm": "b", "x": 1.23456},
+        {"arm": "a", "x": None},
+        {"arm": "a", "x": 0.5},
+    ]
+    assert by_column(rows) == {
+        "arm": {"levels": ["a", "b"], "codes": [0, 1, 0, 0]},
+        "x": [1, 1.235, None, 0.5],
+    }
 
 
 def test_wilson_agrees_with_scipy():
@@ -423,40 +436,6 @@ def test_paired_difference_has_width_without_discordant_pairs():
     found = paired_share_difference([True] * 20, [True] * 20)
     assert found.value == 0
     assert found.low < -0.05 < 0.05 < found.high
-
-
-def test_diversity_agrees_with_the_outcomes_and_counts_empty_samples():
-    sites = pd.DataFrame(
-        {
-            "arm": "a",
-            "patient": [0, 0, 0, 1],
-            "month": 6.0,
-            "lineage": "neutrophil",
-            "fragments": [5, 3, 2, 9],
-        }
-    )
-    sampling = {"months": [6.0, 12.0], "lineages": ["neutrophil"]}
-    found = measures.diversity(sites, ["a"], range(3), sampling).set_index(["patient", "month"])
-    assert len(found) == 6
-    assert found.loc[(0, 6.0), "shannon"] == pytest.approx(shannon(np.array([5, 3, 2])))
-    assert list(found["richness"]) == [3, 0, 1, 0, 0, 0]
-
-
-def test_shares_of_the_largest_clones_add_up():
-    rng = np.random.default_rng(4)
-    sizes = pd.DataFrame(
-        {
-            "month": np.repeat([6.0, 12.0], 30),
-            "clone": np.tile(np.arange(30), 2),
-            "cells": rng.integers(1, 99, 60),
-        }
-    )
-    top = measures.top_clones(sizes)
-    assert top.groupby("month")["share"].sum().to_numpy() == pytest.approx([100, 100])
-    assert top.groupby("month").size().tolist() == [measures.TOP_CLONES + 1] * 2
-    shares = sizes["cells"] / sizes.groupby("month")["cells"].transform("sum")
-    largest = shares.groupby(sizes["clone"]).mean().idxmax()
-    assert f"clone {largest}" in top.loc[top["order"] == 1, "clone"].iloc[0]
 
 
 def test_verdict_on_the_surrogate_follows_the_numbers():

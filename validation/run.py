@@ -1,4 +1,4 @@
-"""Published outcomes beside simulated ones: writes docs/validation.md.
+"""Published outcomes beside simulated ones: writes docs/validation.md, and the table that reports quote.
 
 Each row of published.yaml names a study, a measure of measures.py and what was published.  Every
 study is simulated once; a cohort of as many patients as were published is drawn from its patients
@@ -21,6 +21,7 @@ from hsc_pipeline.yaml_files import read_yaml
 
 FOLDER = Path(__file__).parent
 PAGE = FOLDER.parent / "docs" / "validation.md"
+TABLE = FOLDER.parent / "hsc_pipeline" / "report" / "validation.csv"
 PATIENTS = 60
 SEED = 20261123
 COHORTS = 4000
@@ -69,8 +70,8 @@ def verdict(low: float, high: float, row: dict) -> str:
     return "inside" if least <= high and most >= low else "**outside**"
 
 
-def line(row: dict, values: np.ndarray, rng: np.random.Generator) -> str:
-    """Return one line of the table."""
+def line(row: dict, values: np.ndarray, rng: np.random.Generator) -> dict[str, str]:
+    """Return one line of the table, by column."""
     published = row["published"]
     shown = f"{published[0]:g} to {published[1]:g}" if isinstance(published, list) else f"{published:g}"
     if len(values):
@@ -78,16 +79,25 @@ def line(row: dict, values: np.ndarray, rng: np.random.Generator) -> str:
         simulated, judged = f"{middle:.3g} ({low:.3g} to {high:.3g})", verdict(low, high, row)
     else:
         simulated, judged = "no patient has it", "**outside**"
-    cells = (
-        row["what"],
-        f"{shown} {row['unit']}".strip(),
-        str(row["patients"]),
-        simulated,
-        judged,
-        "yes" if row["calibrated"] else "no",
-        row["source"],
-    )
-    return "| " + " | ".join(cells) + " |"
+    return {
+        "outcome": row["what"],
+        "published": f"{shown} {row['unit']}".strip(),
+        "patients": str(row["patients"]),
+        "simulated, 90 %": simulated,
+        "": judged,
+        "calibrated a default": "yes" if row["calibrated"] else "no",
+        "source": row["source"],
+    }
+
+
+def tabulated(lines: dict[str, list[dict[str, str]]], studies: dict) -> pd.DataFrame:
+    """Return the lines as a table, with the disease of each: what reports quote."""
+    rows = [
+        {"disease": studies[name]["disease"], **cells, "": cells[""].strip("*")}
+        for name, own in lines.items()
+        for cells in own
+    ]
+    return pd.DataFrame(rows).rename(columns={"": "verdict"})
 
 
 def main() -> None:
@@ -98,26 +108,29 @@ def main() -> None:
     with ProcessPoolExecutor(2) as pool:
         found = dict(zip(studies, pool.map(measure, studies.values(), of_study.values()), strict=True))
     rng = np.random.default_rng(SEED)
-    lines, judged = [], []
-    for name, values in found.items():
-        for row, value in zip(of_study[name], values, strict=True):
-            lines.append(line(row, value, rng))
-            judged.append((row["calibrated"], "outside" not in lines[-1]))
-    free = [inside for calibrated, inside in judged if not calibrated]
-    PAGE.write_text(page(lines, free, studies), encoding="utf-8")
+    lines = {
+        name: [line(row, value, rng) for row, value in zip(of_study[name], values, strict=True)]
+        for name, values in found.items()
+    }
+    table = tabulated(lines, studies)
+    table.to_csv(TABLE, index=False, lineterminator="\n")
+    free = (table.loc[table["calibrated a default"] == "no", "verdict"] == "inside").tolist()
+    every = [cells for own in lines.values() for cells in own]
+    PAGE.write_text(page(every, free, studies), encoding="utf-8")
     print(f"{PAGE.name}: {sum(free)} of {len(free)} rows that calibrated nothing are inside")
 
 
-def page(lines: list[str], free: list[bool], studies: dict) -> str:
+def page(lines: list[dict[str, str]], free: list[bool], studies: dict) -> str:
     """Return docs/validation.md."""
     intro = (FOLDER / "intro.md").read_text(encoding="utf-8")
+    rows = [list(lines[0]), ["---"] * len(lines[0]), *(list(cells.values()) for cells in lines)]
     listed = yaml.safe_dump(studies, sort_keys=False, width=100)
     return (
         f"{intro}\n"
         f"hsc_pipeline {__version__}, seed {SEED}, {PATIENTS} virtual patients a study. "
         f"**{sum(free)} of {len(free)}** rows that calibrated nothing are inside.\n\n"
-        "| outcome | published | patients | simulated, 90 % | | calibrated a default | source |\n"
-        "|---|---|---|---|---|---|---|\n" + "\n".join(lines) + "\n\n"
+        + "\n".join("| " + " | ".join(row) + " |" for row in rows)
+        + "\n\n"
         f"## The simulated studies\n\n```yaml\n{listed}```\n"
     )
 

@@ -10,8 +10,6 @@ from hsc_pipeline.norms import CENTILES_10_TO_90, Norms
 LOW, HIGH = 0.05, 0.95
 LINES = 20  # patients drawn one by one
 MOST_MONTHS = 40
-TOP_CLONES = 12
-RANKS = 60  # points of a rank-abundance curve
 
 SHORT = {
     "neutrophil": "neutrophils",
@@ -30,12 +28,12 @@ SHORT = {
 }
 
 
-def thinned(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of at most `MOST_MONTHS` months, the first and the last among them."""
+def thinned(frame: pd.DataFrame, most: int = MOST_MONTHS) -> pd.DataFrame:
+    """Return the rows of at most `most` months, the first and the last among them."""
     months = np.sort(frame["month"].unique())
-    if len(months) <= MOST_MONTHS:
+    if len(months) <= most:
         return frame
-    kept = months[np.unique(np.linspace(0, len(months) - 1, MOST_MONTHS).round().astype(int))]
+    kept = months[np.unique(np.linspace(0, len(months) - 1, most).round().astype(int))]
     return frame[frame["month"].isin(kept)]
 
 
@@ -111,81 +109,6 @@ def lineage_copies(counts: pd.DataFrame) -> pd.DataFrame:
     sums = rows.groupby(["arm", "cells", "month", "patient"], sort=False)[["copies", "count_per_ul"]].sum()
     vcn = (sums["copies"] / sums["count_per_ul"].where(sums["count_per_ul"] > 0)).fillna(0.0)
     return vcn.rename("vcn").reset_index()
-
-
-def rank_abundance(sites: pd.DataFrame) -> pd.DataFrame:
-    """Return the share of fragments by rank, at ranks evenly spaced on a logarithm.
-
-    Parameters
-    ----------
-    sites : pandas.DataFrame
-        Rows of one patient of `INTEGRATION_SITES`.
-    """
-    parts = []
-    for (lineage, month), sample in sites.groupby(["lineage", "month"], sort=False):
-        share = np.sort(sample["fragments"].to_numpy())[::-1] / sample["fragments"].sum()
-        at = np.unique(np.geomspace(1, len(share), RANKS).round().astype(int))
-        parts.append(
-            pd.DataFrame({"lineage": SHORT[lineage], "month": month, "rank": at, "share": share[at - 1]})
-        )
-    columns = ["lineage", "month", "rank", "share"]
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
-
-
-def diversity(
-    sites: pd.DataFrame, arms: Sequence[str], patients: Sequence[int], sampling: dict
-) -> pd.DataFrame:
-    """Return sites and Shannon index of every sample, zero where a sample held none.
-
-    Parameters
-    ----------
-    sites : pandas.DataFrame
-        `INTEGRATION_SITES` with ``arm``.
-    sampling : dict
-        ``months`` and ``lineages`` of the study.
-
-    Returns
-    -------
-    pandas.DataFrame
-        arm, patient, month, lineage, richness (sites), shannon (nats).
-    """
-    samples = sites.assign(n_ln_n=sites["fragments"] * np.log(sites["fragments"])).groupby(
-        ["arm", "patient", "month", "lineage"]
-    )
-    n, n_ln_n = samples["fragments"].sum(), samples["n_ln_n"].sum()
-    found = pd.DataFrame({"richness": samples.size(), "shannon": (np.log(n) - n_ln_n / n).clip(lower=0)})
-    drawn = pd.MultiIndex.from_product(
-        [arms, patients, sampling["months"], sampling["lineages"]], names=found.index.names
-    )
-    return found.reindex(drawn, fill_value=0).reset_index()
-
-
-def top_clones(clone_sizes: pd.DataFrame) -> pd.DataFrame:
-    """Return the shares of one patient's largest clones, and of all others together, by month.
-
-    Largest by mean share over the visits, so that a clone's place does not depend on one visit.
-
-    Returns
-    -------
-    pandas.DataFrame
-        month, clone (name), order (1: the largest), rest (whether all others), share (percent), cells.
-    """
-    wide = clone_sizes.pivot(index="month", columns="clone", values="cells").fillna(0)
-    share = wide.div(wide.sum(axis=1), axis=0)
-    order = share.mean().sort_values(ascending=False, kind="stable").index
-    parts = []
-    for place, clone in enumerate(order[:TOP_CLONES], start=1):
-        parts.append(_clone(wide[clone], share[clone], f"no. {place}: clone {clone}", place))
-    rest = order[TOP_CLONES:]
-    if len(rest):
-        name = f"all {len(rest):,} others"
-        parts.append(_clone(wide[rest].sum(axis=1), share[rest].sum(axis=1), name, TOP_CLONES + 1))
-    return pd.concat(parts, ignore_index=True)
-
-
-def _clone(cells: pd.Series, share: pd.Series, name: str, order: int) -> pd.DataFrame:
-    values = {"month": cells.index, "cells": cells.to_numpy(), "share": 100 * share.to_numpy()}
-    return pd.DataFrame({**values, "clone": name, "order": order, "rest": order > TOP_CLONES})
 
 
 def cumulative_protection(outcomes: pd.DataFrame, months: Sequence[float]) -> pd.DataFrame:

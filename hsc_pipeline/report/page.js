@@ -8,7 +8,8 @@
 
   /* Data are kept by column, each set once; Vega wants rows, and writes into them. */
   function rows(name) {
-    const columns = Object.entries(page.data[name]);
+    const whole = (column) => (column.levels ? column.codes.map((code) => column.levels[code]) : column);
+    const columns = Object.entries(page.data[name]).map(([key, column]) => [key, whole(column)]);
     const length = columns.length ? columns[0][1].length : 0;
     return Array.from({ length }, (_, i) => Object.fromEntries(columns.map(([key, values]) => [key, values[i]])));
   }
@@ -22,9 +23,34 @@
   }
 
   function specification(name) {
-    const spec = page.figures[name][small.matches ? "narrow" : "wide"];
+    const spec = page.figures[name];
     const datasets = Object.fromEntries([...dataNames(spec)].map((data) => [data, rows(data)]));
-    return { ...spec, config: page.config, datasets };
+    const whole = { ...spec, config: page.config, datasets };
+    if (!small.matches) return whole;
+    const { columns, width } = spec.usermeta;
+    return { ...whole, columns, concat: spec.concat.map((panel) => ({ ...panel, width })) };
+  }
+
+  /* All rows that a figure draws, below one another, with the title of their panel. */
+  function csv(name) {
+    const parts = page.figures[name].concat.flatMap((panel) =>
+      [...dataNames(panel)].flatMap((data) => rows(data).map((row) => ({ panel: panel.title || "", ...row }))),
+    );
+    const columns = [...new Set(parts.flatMap(Object.keys))];
+    const cell = (value) => {
+      const text = value === null || value === undefined ? "" : String(value);
+      return /[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+    };
+    const lines = [columns, ...parts.map((row) => columns.map((column) => row[column]))];
+    return lines.map((line) => line.map(cell).join(",")).join("\n") + "\n";
+  }
+
+  function save(name) {
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(new Blob([csv(name)], { type: "text/csv" }));
+    link.download = `${page.study}_${name}.csv`;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 1000);
   }
 
   async function draw(figure) {
@@ -59,6 +85,10 @@
   );
   document.querySelectorAll("figure[data-name]").forEach((figure) => near.observe(figure));
   small.addEventListener("change", () => [...views.keys()].forEach(draw));
+
+  for (const button of document.querySelectorAll(".data button")) {
+    button.addEventListener("click", () => save(button.dataset.figure));
+  }
 
   const chips = [...document.querySelectorAll(".chips button")];
   for (const chip of chips) {

@@ -18,14 +18,42 @@ import jinja2
 import vl_convert
 from markupsafe import Markup
 
-from hsc_pipeline.report.figures.common import narrowed
-from hsc_pipeline.report.style import CONFIG
+from hsc_pipeline.report.style import CONFIG, FONT
 
 FOLDER = Path(__file__).parent
 VEGA_LITE = "6.4"
 SIGNIFICANT = 4
+# What a drawing holds that neither draws nor is read: a third of its size.
+UNSEEN = re.compile(
+    r'<path class="(?:foreground|background)"[^>]* d="(?:M0,0h0v0h0Z)?"[^>]*/>'
+    r'| (?:class|role|aria-[a-z]+|pointer-events|font-family)="[^"]*"| opacity="1"(?=[ />])'
+)
 # The page may run its own scripts, draw and style; nothing may be fetched from anywhere.
 POLICY = "default-src 'none'; script-src {scripts}; style-src 'unsafe-inline'; img-src data: blob:"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A menu beside a figure; the drawing without scripts shows the first option.
+
+    Attributes
+    ----------
+    name : str
+        Of the parameter in the chart, and of the menu.
+    options : sequence
+        Their values.
+    labels : sequence of str
+        What the menu says of each.
+    """
+
+    name: str
+    options: Sequence[object]
+    labels: Sequence[str]
+
+    def parameter(self) -> dict:
+        """Return the parameter of Vega-Lite that the menu sets."""
+        menu = {"input": "select", "options": list(self.options), "labels": list(self.labels)}
+        return {"name": self.name, "value": self.options[0], "bind": {**menu, "name": self.name}}
 
 
 @dataclass(frozen=True)
@@ -42,6 +70,8 @@ class Figure:
         What a person who does not see it hears.
     chart : altair.ConcatChart
         Of `figures.common.grid`.
+    choices : sequence of Choice
+        What a reader may pick beside the figure; the chart reads them as parameters.
     """
 
     name: str
@@ -49,6 +79,7 @@ class Figure:
     caption: str
     label: str
     chart: alt.ConcatChart
+    choices: Sequence[Choice] = ()
     kind: str = "figure"
 
 
@@ -127,7 +158,8 @@ def specification(figure: Figure) -> dict:
     # Set here: on a chart, both would be copied with everything in it.
     highlight = {"name": "highlight", "value": ""}
     spec = figure.chart.to_dict(validate=False)
-    return {**spec, "params": [highlight], "config": CONFIG, "description": figure.label}
+    params = [highlight, *(choice.parameter() for choice in figure.choices if len(choice.options) > 1)]
+    return {**spec, "params": params, "config": CONFIG, "description": figure.label}
 
 
 def drawing(spec: Mapping, name: str) -> str:
@@ -141,7 +173,8 @@ def drawing(spec: Mapping, name: str) -> str:
     for count, old in enumerate(dict.fromkeys(re.findall(r'\bid="([^"]+)"', svg))):
         new = f"{name}-{count}"
         svg = svg.replace(f'id="{old}"', f'id="{new}"').replace(f"url(#{old})", f"url(#{new})")
-    return re.sub(r'\b(d|transform)="[^"]*"', lambda match: _cut_numbers(match.group()), svg)
+    svg = re.sub(r'\b(d|transform)="[^"]*"', lambda match: _cut_numbers(match.group()), svg)
+    return UNSEEN.sub("", svg).replace("<svg ", f'<svg font-family="{FONT}" ', 1)
 
 
 def _cut_numbers(attribute: str) -> str:
@@ -149,20 +182,30 @@ def _cut_numbers(attribute: str) -> str:
 
 
 def together(specs: Mapping[str, dict], study: str) -> dict:
-    """Return what the page's script reads: the figures, wide and narrow, and their data by column."""
+    """Return what the page's script reads: the figures, and their data by column."""
     data: dict[str, dict] = {}
     figures: dict[str, dict] = {}
     for name, spec in specs.items():
         data |= {key: by_column(rows) for key, rows in spec["datasets"].items() if key not in data}
-        bare = {key: value for key, value in spec.items() if key not in ("datasets", "config")}
-        figures[name] = {"wide": bare, "narrow": narrowed(bare)}
+        figures[name] = {key: value for key, value in spec.items() if key not in ("datasets", "config")}
     return {"study": study, "config": CONFIG, "figures": figures, "data": data}
 
 
-def by_column(rows: Sequence[Mapping]) -> dict[str, list]:
-    """Return a data set as lists by column, floats with `SIGNIFICANT` digits."""
+def by_column(rows: Sequence[Mapping]) -> dict[str, list | dict]:
+    """Return a data set as lists by column, floats with `SIGNIFICANT` digits.
+
+    A column of few texts is ``levels`` and their ``codes``: texts are half of a page's data otherwise.
+    """
     names = list(dict.fromkeys(name for row in rows for name in row))
-    return {name: [_short(row.get(name)) for row in rows] for name in names}
+    return {name: _column([row.get(name) for row in rows]) for name in names}
+
+
+def _column(values: list) -> list | dict:
+    levels = list(dict.fromkeys(values))
+    if len(levels) > len(values) / 2 or not all(isinstance(level, str) for level in levels):
+        return [_short(value) for value in values]
+    places = {level: at for at, level in enumerate(levels)}
+    return {"levels": levels, "codes": [places[value] for value in values]}
 
 
 def _short(value: object) -> object:

@@ -12,6 +12,7 @@ from hsc_pipeline.catalogue import tables as catalogue_tables
 from hsc_pipeline.engraftment import CLONE_SIZES, MARROW, TRANSFORMATIONS
 from hsc_pipeline.immunity import TABLES as IMMUNITY
 from hsc_pipeline.immunity.ranges import SCORE_RANGES
+from hsc_pipeline.manifest import checksum
 from hsc_pipeline.outcomes import OUTCOMES
 from hsc_pipeline.plan import PATIENTS
 from hsc_pipeline.product import CLONES, PRODUCTS
@@ -23,6 +24,8 @@ MOST_ARMS = 12  # drawn; every arm stays in outcomes.csv
 MOST_PATIENTS = 1000  # of a table with a few rows a patient and visit
 LAST_PATIENT = 2**31 - 1  # of a table of a few patients anywhere in the arm
 MOST_PATIENTS_BY_CLONE = 60  # of a table with thousands
+MOST_ARMS_BY_CLONE = 4
+FOLLOWED = {"median": 0.5, "10th centile": 0.1, "90th centile": 0.9}
 
 TABLES: dict[str, tuple[Table, int]] = {
     "patients": (PATIENTS, MOST_PATIENTS),
@@ -55,11 +58,13 @@ class Results:
     sites : pandas.DataFrame
         Insertions counted by arm, chromosome and gene, of the patients read by clone.
     clone_sizes : pandas.DataFrame
-        Of the representative patient in each arm.
-    representative : int or None
-        Patient with the median corrected share among those of the first arm with clones.
+        Of the patients in `followed`, in the first `MOST_ARMS_BY_CLONE` arms.
+    followed : mapping of int to str
+        Patients whose clones are drawn, and by what rule each was chosen; the median one first.
     answers : mapping of str to DataFrame
         Tables of models and trials by the name of their file; an empty one where there is no file.
+    checksums : mapping of str to str
+        SHA-256 of the study and of the outcomes, by the name of their file.
     """
 
     study: dict
@@ -69,8 +74,9 @@ class Results:
     tables: Mapping[str, pd.DataFrame]
     sites: pd.DataFrame
     clone_sizes: pd.DataFrame
-    representative: int | None
+    followed: Mapping[int, str]
     answers: Mapping[str, pd.DataFrame]
+    checksums: Mapping[str, str]
 
     @property
     def patients(self) -> int:
@@ -81,6 +87,11 @@ class Results:
     def drawn(self) -> int:
         """Patients of each arm in the figures over time."""
         return min(self.patients, MOST_PATIENTS)
+
+    @property
+    def arms_by_clone(self) -> list[str]:
+        """Arms in the figures of the clones of one patient."""
+        return self.arms[:MOST_ARMS_BY_CLONE]
 
     @property
     def drawn_by_clone(self) -> int:
@@ -111,8 +122,9 @@ def read_results(study: dict, arms: Sequence[str], files: Mapping) -> Results:
     tables = {
         name: read_arms(table, files[name], shown, (0, most - 1)) for name, (table, most) in TABLES.items()
     }
-    chosen = representative(outcomes[outcomes["arm"] == label(shown[0])])
-    sizes = read_arms(CLONE_SIZES, files["clone_sizes"], shown, (chosen or 0, chosen or 0))
+    chosen = followed(outcomes[outcomes["arm"] == label(shown[0])])
+    few = shown[:MOST_ARMS_BY_CLONE]
+    sizes = [read_arms(CLONE_SIZES, files["clone_sizes"], few, (one, one)) for one in list(chosen) or [0]]
     return Results(
         study=study,
         all_arms=[label(arm) for arm in arms],
@@ -120,9 +132,10 @@ def read_results(study: dict, arms: Sequence[str], files: Mapping) -> Results:
         outcomes=outcomes,
         tables=tables,
         sites=count_sites(files["sites"], shown),
-        clone_sizes=sizes,
-        representative=chosen,
+        clone_sizes=pd.concat(sizes, ignore_index=True),
+        followed=chosen,
         answers=read_answers(files["answers"]),
+        checksums={Path(files[name]).name: checksum(files[name]) for name in ("study", "outcomes")},
     )
 
 
@@ -160,12 +173,16 @@ def count_sites(paths: Sequence[str | Path], arms: Sequence[str]) -> pd.DataFram
     return found.groupby(["arm", *by], sort=False)[["insertions", "deregulating"]].sum().reset_index()
 
 
-def representative(outcomes: pd.DataFrame) -> int | None:
-    """Return the patient with the median share of corrected stem cells among those with clones.
+def followed(outcomes: pd.DataFrame) -> dict[int, str]:
+    """Return patients whose clones are worth a look, by the centile of their corrected stem cells.
 
-    Those whose blood the report reads by clone are asked only, so that the patient's samples are
-    at hand.
+    Those with clones are asked, and of them those whose blood the report reads by clone, so that
+    their samples are at hand.
     """
     known = outcomes[(outcomes["live_clones"] > 0) & (outcomes["patient"] < MOST_PATIENTS_BY_CLONE)]
     ordered = known.sort_values(["stem_cell_chimerism", "patient"])["patient"].tolist()
-    return ordered[(len(ordered) - 1) // 2] if ordered else None
+    chosen: dict[int, str] = {}
+    for name, share in FOLLOWED.items():
+        if ordered:
+            chosen.setdefault(ordered[round(share * (len(ordered) - 1) - 1e-9)], name)
+    return chosen

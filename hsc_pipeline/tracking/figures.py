@@ -6,7 +6,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from hsc_pipeline.report.figures.blood import CLONE_SHADES
+from hsc_pipeline.report.figures import clones
 from hsc_pipeline.report.figures.common import grid, names_room
 from hsc_pipeline.report.style import PALETTE, log_scale, months_axis
 from hsc_pipeline.tracking.series import Series
@@ -21,25 +21,13 @@ def largest_clones(series: Sequence[Series], top: Mapping[str, np.ndarray]) -> a
 
     The axis ends above the largest sum: of a polyclonal sample, little would be seen on one up to 1.
     """
-    panels = [(one.subject, _shares(one, top[one.subject])) for one in series]
-    most = min(1.0, 1.1 * max(rows.groupby("month")["share"].sum().max() for _, rows in panels))
-    names = [f"clone {rank}" for rank in range(1, TOP + 1)]
-    colour = alt.Color(
-        "clone:N",
-        scale=dict(domain=names, range=list(CLONE_SHADES[:TOP])),
-        legend=dict(symbolType="square", symbolStrokeWidth=0),
-    )
-    axis, scale = dict(format="~%", tickCount=5), dict(domain=[0, most])
-    share = alt.Y("share:Q", title="% of counts", stack="zero", axis=axis, scale=scale)
-    tips = [alt.Tooltip("clone:N"), alt.Tooltip("name:N"), alt.Tooltip("month:Q")]
+    rows = pd.concat([_shares(one, top[one.subject]) for one in series], ignore_index=True)
+    most = min(1.0, 1.1 * float(rows.groupby(["panel", "month"])["share"].sum().max()))
+    tips = [alt.Tooltip("clone:N"), alt.Tooltip("rank:O"), alt.Tooltip("month:Q")]
     tips.append(alt.Tooltip("share:Q", format=".2%"))
-    x = months_axis(max(float(rows["month"].max()) for _, rows in panels))
-    charts = []
-    for subject, rows in panels:
-        area = alt.Chart(rows).mark_area(stroke="white", strokeWidth=0.5)
-        area = area.encode(x, share, colour, alt.Order("rank:Q"), tooltip=tips)
-        charts.append(area.properties(title=subject))
-    return grid(charts, 4, 150)
+    legend = dict(title="rank of the clone", symbolType="square", symbolStrokeWidth=0)
+    ends = dict.fromkeys(rows["panel"], most)
+    return clones.areas(rows, "% of counts", tips, ends, 4, 150, legend=legend, format="~%")
 
 
 def _shares(one: Series, top: np.ndarray) -> pd.DataFrame:
@@ -47,7 +35,7 @@ def _shares(one: Series, top: np.ndarray) -> pd.DataFrame:
     place = {name: at for at, name in enumerate(one.clones)}
     none = np.zeros(len(one.months))
     parts = [
-        pd.DataFrame({"clone": f"clone {rank}", "name": str(name), "rank": rank, "month": one.months}).assign(
+        pd.DataFrame({"panel": one.subject, "clone": str(name), "rank": rank, "month": one.months}).assign(
             share=share[place[name]] if name in place else none
         )
         for rank, name in enumerate(top, 1)
@@ -181,51 +169,26 @@ def correlations(rows: pd.DataFrame) -> alt.ConcatChart:
     rows : pandas.DataFrame
         ``subject, sample_a, sample_b, place_a, place_b, correlation``.
     """
-    mirrored = {f"{name}_{one}": f"{name}_{two}" for name in ("sample", "place") for one, two in ("ab", "ba")}
-    names = ["subject", "sample_a", "sample_b", "place_a", "place_b", "correlation"]
-    both = pd.concat([rows[names], rows[names].rename(columns=mirrored)])
-    shade = alt.Color(
-        "correlation:Q",
-        scale=dict(scheme="blueorange", domain=[-1, 1], reverse=True),
-        legend=dict(gradientLength=160),
-    )
-    panels = []
-    for subject, own in both.groupby("subject", sort=False):
-        order = own.drop_duplicates("place_a").sort_values("place_a")["sample_a"].tolist()
-        chart = alt.Chart(own[["sample_a", "sample_b", "correlation"]]).mark_rect()
-        tips = [
-            alt.Tooltip("sample_a:N"),
-            alt.Tooltip("sample_b:N"),
-            alt.Tooltip("correlation:Q", format=".2f"),
-        ]
-        chart = chart.encode(
-            alt.X("sample_a:N", title=None, sort=order, axis=dict(labelAngle=-60, labelOverlap=False)),
-            alt.Y("sample_b:N", title=None, sort=order, axis=dict(labelOverlap=False)),
-            shade,
-            tooltip=tips,
-        )
-        panels.append(chart.properties(title=str(subject)))
-    return grid(panels, 2, 330, room=names_room(list(both["sample_a"])))
+    names = {"sample_a": "a", "sample_b": "b", "place_a": "place", "subject": "panel"}
+    mirrored = {"sample_b": "a", "sample_a": "b", "place_b": "place", "subject": "panel"}
+    kept = ["panel", "a", "b", "place", "correlation"]
+    both = pd.concat([rows.rename(columns=columns)[kept] for columns in (names, mirrored)])
+    scale = dict(scheme="blueorange", domain=[-1, 1], reverse=True)
+    shade = alt.Color("correlation:Q", scale=scale, legend=dict(gradientLength=160))
+    ordered = both.sort_values("place", kind="stable").drop(columns="place")
+    return clones.pairs(ordered, "correlation", shade, 2, 330)
 
 
 def heat(shared: pd.DataFrame) -> alt.ConcatChart:
     """Draw the Jaccard index of pairs of lineages, a panel a subject; one scale for all."""
-    mirrored = shared.rename(columns={"lineage_a": "lineage_b", "lineage_b": "lineage_a"})
-    both = pd.concat([shared, mirrored])[["subject", "lineage_a", "lineage_b", "jaccard", "shared"]]
-    names, most = sorted(set(both["lineage_a"])), float(both["jaccard"].max()) or 1.0
-    panels = []
-    for subject in dict.fromkeys(shared["subject"]):
-        own = both[both["subject"] == subject]
-        base = alt.Chart(own).encode(
-            alt.X("lineage_a:N", title=None, sort=names, axis=dict(labelAngle=-40, labelOverlap=False)),
-            alt.Y("lineage_b:N", title=None, sort=names, axis=dict(labelOverlap=False)),
-        )
-        shade = alt.Color("jaccard:Q", scale=dict(scheme="blues", domain=[0, most]), legend=None)
-        tips = [alt.Tooltip(name) for name in ("lineage_a:N", "lineage_b:N", "jaccard:Q", "shared:Q")]
-        ink = alt.condition(f"datum.jaccard > {most / 2:g}", alt.value("white"), alt.value("#22303c"))
-        text = base.mark_text(fontSize=10).encode(alt.Text("jaccard:Q", format=".2f"), color=ink)
-        panels.append(alt.layer(base.mark_rect().encode(shade, tooltip=tips), text).properties(title=subject))
-    return grid(panels, 4, 150, room=names_room(names))
+    names = {"lineage_a": "a", "lineage_b": "b", "subject": "panel"}
+    mirrored = {"lineage_b": "a", "lineage_a": "b", "subject": "panel"}
+    kept = ["panel", "a", "b", "jaccard", "shared"]
+    both = pd.concat([shared.rename(columns=columns)[kept] for columns in (names, mirrored)])
+    most = float(both["jaccard"].max()) or 1.0
+    shade = alt.Color("jaccard:Q", scale=dict(scheme="blues", domain=[0, most]), legend=None)
+    tips = [alt.Tooltip("shared:Q", title="shared clones", format=",")]
+    return clones.pairs(both.sort_values(["a", "b"]), "jaccard", shade, 4, 150, tips, white_from=most / 2)
 
 
 def numbers(rows: pd.DataFrame) -> alt.ConcatChart:

@@ -380,7 +380,12 @@ rule calibration_report:
         rules.choose_structure.output,
         rules.predict_posterior.output,
     output:
-        report="results/{study}/report.html",
+        report=report(
+            "results/{study}/report.html",
+            caption="../report/report.rst",
+            category="Report",
+            labels={"study": "{study}", "what": "the page to read"},
+        ),
         verdict=f"{HERE}/verdict.txt",
     log:
         "results/{study}/logs/report.log",
@@ -414,7 +419,12 @@ rule calibration_manifest:
         rules.fit_posterior.input.boxes,
         snakefile=workflow.source_path("../Snakefile"),
     output:
-        manifest="results/{study}/manifest.json",
+        manifest=report(
+            "results/{study}/manifest.json",
+            caption="../report/manifest.rst",
+            category="Provenance",
+            labels={"what": "checksums, versions, seed"},
+        ),
         given="results/{study}/given.yaml",
         workflow="results/{study}/workflow/Snakefile",
         crate="results/{study}/ro-crate-metadata.json",

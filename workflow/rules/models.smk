@@ -13,14 +13,44 @@ rule fit_surrogates:
             else []
         ),
     output:
-        performance="results/{study}/models/performance.csv",
+        performance=report(
+            "results/{study}/models/performance.csv",
+            caption="../report/models.rst",
+            category="Drivers",
+            labels={"table": "performance"},
+        ),
         repeats="results/{study}/models/repeats.csv",
-        test_set="results/{study}/models/test_set.csv",
-        importance="results/{study}/models/importance.csv",
+        test_set=report(
+            "results/{study}/models/test_set.csv",
+            caption="../report/models.rst",
+            category="Drivers",
+            labels={"table": "test set"},
+        ),
+        importance=report(
+            "results/{study}/models/importance.csv",
+            caption="../report/models.rst",
+            category="Drivers",
+            labels={"table": "importance"},
+        ),
         predictions="results/{study}/models/predictions.csv",
-        calibration="results/{study}/models/calibration.csv",
-        intervals="results/{study}/models/intervals.csv",
-        skipped="results/{study}/models/skipped.csv",
+        calibration=report(
+            "results/{study}/models/calibration.csv",
+            caption="../report/models.rst",
+            category="Drivers",
+            labels={"table": "calibration"},
+        ),
+        intervals=report(
+            "results/{study}/models/intervals.csv",
+            caption="../report/models.rst",
+            category="Drivers",
+            labels={"table": "intervals"},
+        ),
+        skipped=report(
+            "results/{study}/models/skipped.csv",
+            caption="../report/models.rst",
+            category="Drivers",
+            labels={"table": "skipped"},
+        ),
         models="results/{study}/models/surrogates.skops",
         card="results/{study}/models/card.json",
     log:
@@ -58,14 +88,54 @@ rule fit_early:
             else "results/{study}/visits.parquet"
         ),
     output:
-        early_skill="results/{study}/models/early_skill.csv",
-        early_calibration="results/{study}/models/early_calibration.csv",
-        early_decision="results/{study}/models/early_decision.csv",
-        early_enough="results/{study}/models/early_enough.csv",
-        early_learning="results/{study}/models/early_learning.csv",
-        early_importance="results/{study}/models/early_importance.csv",
-        early_dependence="results/{study}/models/early_dependence.csv",
-        early_skipped="results/{study}/models/early_skipped.csv",
+        early_skill=report(
+            "results/{study}/models/early_skill.csv",
+            caption="../report/models.rst",
+            category="Early signs",
+            labels={"table": "skill"},
+        ),
+        early_calibration=report(
+            "results/{study}/models/early_calibration.csv",
+            caption="../report/models.rst",
+            category="Early signs",
+            labels={"table": "calibration"},
+        ),
+        early_decision=report(
+            "results/{study}/models/early_decision.csv",
+            caption="../report/models.rst",
+            category="Early signs",
+            labels={"table": "decision"},
+        ),
+        early_enough=report(
+            "results/{study}/models/early_enough.csv",
+            caption="../report/models.rst",
+            category="Early signs",
+            labels={"table": "enough"},
+        ),
+        early_learning=report(
+            "results/{study}/models/early_learning.csv",
+            caption="../report/models.rst",
+            category="Early signs",
+            labels={"table": "learning"},
+        ),
+        early_importance=report(
+            "results/{study}/models/early_importance.csv",
+            caption="../report/models.rst",
+            category="Early signs",
+            labels={"table": "importance"},
+        ),
+        early_dependence=report(
+            "results/{study}/models/early_dependence.csv",
+            caption="../report/models.rst",
+            category="Early signs",
+            labels={"table": "dependence"},
+        ),
+        early_skipped=report(
+            "results/{study}/models/early_skipped.csv",
+            caption="../report/models.rst",
+            category="Early signs",
+            labels={"table": "skipped"},
+        ),
     log:
         "results/{study}/logs/models/early.log",
     benchmark:
@@ -93,9 +163,24 @@ rule sensitivity:
         uncertainty=points_if_any("uncertainty", "points", "outcomes"),
         sweep=points_if_any("sweep", "points", "outcomes"),
     output:
-        sensitivity="results/{study}/models/sensitivity.csv",
-        sensitivity_surrogates="results/{study}/models/sensitivity_surrogates.csv",
-        worth_measuring="results/{study}/models/worth_measuring.csv",
+        sensitivity=report(
+            "results/{study}/models/sensitivity.csv",
+            caption="../report/models.rst",
+            category="Uncertainty",
+            labels={"table": "sensitivity"},
+        ),
+        sensitivity_surrogates=report(
+            "results/{study}/models/sensitivity_surrogates.csv",
+            caption="../report/models.rst",
+            category="Uncertainty",
+            labels={"table": "sensitivity surrogates"},
+        ),
+        worth_measuring=report(
+            "results/{study}/models/worth_measuring.csv",
+            caption="../report/models.rst",
+            category="Uncertainty",
+            labels={"table": "worth measuring"},
+        ),
     log:
         "results/{study}/logs/models/sensitivity.log",
     benchmark:
@@ -121,7 +206,12 @@ rule uncertainty:
         outcomes="results/{study}/outcomes.parquet",
         uncertainty=points_if_any("uncertainty", "outcomes", "failed"),
     output:
-        "results/{study}/models/uncertainty.csv",
+        report(
+            "results/{study}/models/uncertainty.csv",
+            caption="../report/models.rst",
+            category="Uncertainty",
+            labels={"table": "uncertainty"},
+        ),
     log:
         "results/{study}/logs/models/uncertainty.log",
     benchmark:

@@ -51,7 +51,12 @@ rule outcomes:
     output:
         outcomes="results/{study}/outcomes.parquet",
         visits="results/{study}/visits.parquet",
-        csv="results/{study}/outcomes.csv",
+        csv=report(
+            "results/{study}/outcomes.csv",
+            caption="../report/outcomes.rst",
+            category="Outcomes",
+            labels={"table": "outcomes by patient and arm"},
+        ),
     log:
         "results/{study}/logs/outcomes/outcomes.log",
     benchmark:

@@ -43,10 +43,15 @@ rule report:
         # The hash of the code sees Python alone.
         page=[
             workflow.source_path(f"../../hsc_pipeline/report/{part}")
-            for part in ("template.html", "page.css", "page.js")
+            for part in ("template.html", "page.css", "page.js", "validation.csv")
         ],
     output:
-        "results/{study}/report.html",
+        report(
+            "results/{study}/report.html",
+            caption="../report/report.rst",
+            category="Report",
+            labels={"study": "{study}", "what": "the page to read"},
+        ),
     log:
         "results/{study}/logs/report.log",
     benchmark:
@@ -103,7 +108,12 @@ rule manifest:
         ],
         snakefile=workflow.source_path("../Snakefile"),
     output:
-        manifest="results/{study}/manifest.json",
+        manifest=report(
+            "results/{study}/manifest.json",
+            caption="../report/manifest.rst",
+            category="Provenance",
+            labels={"what": "checksums, versions, seed"},
+        ),
         given="results/{study}/given.yaml",
         workflow="results/{study}/workflow/Snakefile",
         crate="results/{study}/ro-crate-metadata.json",

@@ -82,7 +82,12 @@ rule tracking_report:
             allow_missing=True,
         ),
     output:
-        "results/{study}/report.html",
+        report(
+            "results/{study}/report.html",
+            caption="../report/report.rst",
+            category="Report",
+            labels={"study": "{study}", "what": "the page to read"},
+        ),
     log:
         "results/{study}/logs/report.log",
     benchmark:
@@ -111,7 +116,12 @@ rule tracking_manifest:
         expand(rules.measure_topic.output.csv, topic=STUDY.topics, allow_missing=True),
         snakefile=workflow.source_path("../Snakefile"),
     output:
-        manifest="results/{study}/manifest.json",
+        manifest=report(
+            "results/{study}/manifest.json",
+            caption="../report/manifest.rst",
+            category="Provenance",
+            labels={"what": "checksums, versions, seed"},
+        ),
         given="results/{study}/given.yaml",
         workflow="results/{study}/workflow/Snakefile",
         crate="results/{study}/ro-crate-metadata.json",

@@ -21,7 +21,15 @@ rule run_trials:
         sweep=points_if_any("sweep", "points", "outcomes"),
         uncertainty=points_if_any("uncertainty", "outcomes"),
     output:
-        **{name: f"results/{{study}}/trials/{name}.csv" for name in TRIAL_TABLES},
+        **{
+            name: report(
+                f"results/{{study}}/trials/{name}.csv",
+                caption="../report/trials.rst",
+                category="How many patients",
+                labels={"table": name.replace("_", " ")},
+            )
+            for name in TRIAL_TABLES
+        },
     log:
         "results/{study}/logs/trials/trials.log",
     benchmark:

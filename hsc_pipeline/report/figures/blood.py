@@ -18,14 +18,6 @@ from hsc_pipeline.report.style import (
     months_axis,
 )
 
-# Twelve hues that the colour-blind tell apart, none of an arm.
-CLONE_SHADES = (
-    *("#88CCEE", "#CC6677", "#DDCC77", "#117733", "#332288", "#AA4499"),
-    *("#44AA99", "#999933", "#882255", "#661100", "#6699CC", "#888888"),
-)
-REST = "#e3e8ed"
-MONTH_SHADES = ("#b7cfe3", "#7ba6cb", "#3f79ab", "#123f6b")
-
 
 def blood_counts(data: pd.DataFrame, reference: pd.DataFrame, arms: Sequence[str]) -> alt.ConcatChart:
     """Draw counts by lineage over months against the reference interval for age."""
@@ -84,58 +76,6 @@ def readouts_over_time(data: pd.DataFrame, lines: pd.DataFrame, arms: Sequence[s
         layers = [rule, name, *band_layers(rows, arms, y, str(readout), last)]
         panels.append(alt.layer(*layers).properties(title=str(readout)))
     return grid(panels, 3, 170)
-
-
-def rank_abundance(ranks: pd.DataFrame) -> alt.ConcatChart:
-    """Draw the share of fragments by rank, a line a month and a panel a sorted lineage."""
-    months, panels = sorted(ranks["month"].unique()), []
-    steps = (len(MONTH_SHADES) - 1) / max(1, len(months) - 1)
-    shades = [MONTH_SHADES[round(i * steps)] for i in range(len(months))]
-    across, x_axis = log_scale(1.0, max(10.0, float(ranks["rank"].max()) * 1.1))
-    up, _ = log_scale(float(ranks["share"].min()) / 1.3, min(1.0, float(ranks["share"].max()) * 1.5))
-    percents = dict(values=[1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1], format="~%")
-    tips = [alt.Tooltip("month:Q"), alt.Tooltip("rank:Q"), alt.Tooltip("share:Q", format=".2%")]
-    month = alt.Color(
-        "month:O",
-        scale=dict(domain=months, range=shades),
-        legend=dict(title="month", symbolType="stroke"),
-    )
-    for lineage, rows in ranks.groupby("lineage", sort=False):
-        line = alt.Chart(rows).mark_line(strokeWidth=2, point=dict(size=12))
-        line = line.encode(
-            alt.X("rank:Q", title="rank of the site", scale=across, axis=x_axis),
-            alt.Y("share:Q", title="share of fragments", scale=up, axis=percents),
-            month,
-            tooltip=tips,
-        )
-        panels.append(line.properties(title=str(lineage)))
-    return grid(panels, 3, 200)
-
-
-def largest_clones(clones: pd.DataFrame) -> alt.ConcatChart:
-    """Draw one patient's largest clones and all others: the whole, and the largest enlarged."""
-    last = float(clones["month"].max())
-    names = clones.drop_duplicates("order").sort_values("order")
-    n = int((~names["rest"]).sum())
-    shades = [*CLONE_SHADES[:n], REST][: len(names)]
-    clone = alt.Color("clone:N", scale=dict(domain=list(names["clone"]), range=shades), legend=None)
-    tips = [alt.Tooltip("clone:N"), alt.Tooltip("month:Q"), alt.Tooltip("share:Q", title="%", format=".3~r")]
-    tips += [alt.Tooltip("cells:Q", title="stem cells", format=",")]
-
-    def panel(rows: pd.DataFrame, most: float, title: str, edge: float) -> alt.Chart:
-        scale, axis = dict(domain=[0, most], nice=True), dict(tickCount=5)
-        y = alt.Y("share:Q", title="% of corrected stem cells", stack="zero", scale=scale, axis=axis)
-        area = alt.Chart(rows).mark_area(stroke="white", strokeWidth=edge, clip=True)
-        return area.encode(months_axis(last), y, clone, alt.Order("order:Q"), tooltip=tips).properties(
-            title=title
-        )
-
-    panels = [panel(clones, 100, "all corrected stem cells", 0)]
-    if len(names) > n:
-        top = clones[~clones["rest"]]
-        zoom = max(0.1, float(top.groupby("month")["share"].sum().max()) * 1.08)
-        panels.append(panel(top, zoom, f"the {n} largest, enlarged", 0.6))
-    return grid(panels, 2, 240)
 
 
 def diversity_by_arm(data: pd.DataFrame, arms: Sequence[str]) -> alt.ConcatChart:

@@ -42,20 +42,14 @@ def grid(
     rows = -(-len(panels) // most)
     columns = -(-len(panels) // rows)
     sized = [panel.properties(width=panel_width(WIDTH, columns, room), height=height) for panel in panels]
-    layout = {"room": room, "columns": min(narrow, len(panels))}
+    few = min(narrow, len(panels))
+    layout = {"columns": few, "width": panel_width(NARROW_WIDTH, few, room)}  # read by page.js
     return alt.concat(*sized, columns=columns, spacing=SPACING, usermeta=layout)
 
 
 def panel_width(width: int, columns: int, room: int) -> int:
     """Return the pixels of one of `columns` panels."""
     return max(60, (width - SPACING * (columns - 1)) // columns - room)
-
-
-def narrowed(spec: dict) -> dict:
-    """Return the specification of a `grid` for a telephone."""
-    columns, room = spec["usermeta"]["columns"], spec["usermeta"]["room"]
-    width = panel_width(NARROW_WIDTH, columns, room)
-    return {**spec, "columns": columns, "concat": [{**panel, "width": width} for panel in spec["concat"]]}
 
 
 def band_layers(data: pd.DataFrame, arms: Sequence[str], y: alt.Y, tip: str, last: float) -> list[alt.Chart]:

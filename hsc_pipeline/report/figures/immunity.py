@@ -82,11 +82,12 @@ def courses(loads: pd.DataFrame, arms: Sequence[str]) -> alt.ConcatChart:
     lines = [*arms, *TWIN_COLOURS]
     arm_shades = list(arm_colour(arms).to_dict()["scale"]["range"])
     scale = dict(domain=lines, range=[*arm_shades, *TWIN_COLOURS.values()])
-    colour = alt.Color("line:N", scale=scale, legend=dict(symbolType="stroke", columns=4))
+    legend = dict(symbolType="stroke", columns=4)
+    colour = alt.Color("line:N", scale=scale, legend=legend)
     dashes = alt.StrokeDash(
         "line:N",
         scale=dict(domain=lines, range=[[1, 0]] * len(arms) + [[6, 3]] * len(TWIN_COLOURS)),
-        legend=None,
+        legend=legend,
     )
     for (title, unit), rows in loads.groupby(["panel", "unit"], sort=False):
         floor = float(rows["detection"].iloc[0]) / 10

@@ -6,7 +6,7 @@ import altair as alt
 import pandas as pd
 
 from hsc_pipeline.report.figures.common import band_layers, grid, names_room, on_axis, stacked_shares
-from hsc_pipeline.report.style import INK, MARROW_COLOURS, arm_colour, lit, log_scale, months_axis
+from hsc_pipeline.report.style import FADED, INK, LIT, MARROW_COLOURS, arm_colour, lit, log_scale, months_axis
 
 
 def patient_strips(values: pd.DataFrame, arms: Sequence[str]) -> alt.ConcatChart:
@@ -42,7 +42,10 @@ def patient_strips(values: pd.DataFrame, arms: Sequence[str]) -> alt.ConcatChart
 
 
 def chimerism_over_time(band: pd.DataFrame, lines: pd.DataFrame, arms: Sequence[str]) -> alt.ConcatChart:
-    """Draw corrected stem cells: all arms together, then each with some of its patients."""
+    """Draw corrected stem cells: all arms together, then each with some of its patients.
+
+    The parameter ``patient`` makes one of them stand out in every arm.
+    """
     last = float(band["month"].max())
     y = alt.Y("median:Q", title="% of stem cells", scale=dict(domain=[0, 100]))
     tips = [
@@ -54,10 +57,15 @@ def chimerism_over_time(band: pd.DataFrame, lines: pd.DataFrame, arms: Sequence[
     if len(arms) > 1:
         medians = band_layers(band, arms, y, "% corrected", last)[-2:]
         panels.append(alt.layer(*medians).properties(title="medians of all arms"))
+    chosen = "datum.patient == patient"
+    width = alt.StrokeWidthValue(0.8, condition={"test": chosen, "value": 3})
+    opacity = alt.OpacityValue(
+        0.5 * FADED, condition=[{"test": chosen, "value": 1}, {"test": LIT, "value": 0.5}]
+    )
     for arm in arms:
-        thin = alt.Chart(lines[lines["arm"] == arm]).mark_line(strokeWidth=0.8)
+        thin = alt.Chart(lines[lines["arm"] == arm]).mark_line()
         value, patient = on_axis(y, "value"), alt.Detail("patient:N")
-        thin = thin.encode(months_axis(last), value, patient, arm_colour(arms), lit(0.5), tooltip=tips)
+        thin = thin.encode(months_axis(last), value, patient, arm_colour(arms), width, opacity, tooltip=tips)
         own = band_layers(band[band["arm"] == arm], arms, y, "% corrected", last)
         panels.append(alt.layer(thin, *own).properties(title=arm))
     return grid(panels, 4, 190)

@@ -5,6 +5,7 @@ from hsc_pipeline.report.results import Results
 from hsc_pipeline.report.sections import (
     assumptions,
     blood,
+    clones,
     design,
     drivers,
     early,
@@ -14,6 +15,7 @@ from hsc_pipeline.report.sections import (
     product,
     safety,
     trial,
+    trust,
     uncertainty,
 )
 
@@ -26,14 +28,15 @@ def compose(results: Results) -> list[Section]:
         product.product(results),
         marrow.engraftment(results),
         blood.blood(results),
-        blood.clones(results),
+        clones.clone_section(results),
         immunity.immunity(results),
-        safety.safety(results),
         outcomes.outcomes(results),
+        safety.safety(results),
         drivers.drivers(results),
-        early.early(results),
         uncertainty.uncertainty(results),
+        early.early(results),
         trial.trial(results),
+        trust.validation(results),
         assumptions.assumed(results),
         assumptions.provenance(results),
     ]

@@ -3,13 +3,21 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 
 from hsc_pipeline import __version__
+from hsc_pipeline.manifest import LIBRARIES
 from hsc_pipeline.report.page import Section, Text, TextTable
 from hsc_pipeline.report.results import Results
 from hsc_pipeline.report.style import label
 from hsc_pipeline.report.wording import listed
 
+AGAIN = (
+    ("is every file as the run left it", "python -m hsc_pipeline verify results/{study}"),
+    ("run it again, and compare", "python -m hsc_pipeline reproduce results/{study}"),
+    ("beside another study", "python -m hsc_pipeline compare results/{study} results/OTHER"),
+    ("pack it to deposit", "python -m hsc_pipeline archive results/{study} --out {study}.zip"),
+)
 MOST_SET = 100  # values set in the study file: a sweep has thousands
 MOST_NAMED = 4  # arms
 KINDS = {
@@ -129,8 +137,16 @@ def provenance(results: Results) -> Section:
                 ["arms", arms],
                 ["seed", str(study["seed"])],
                 ["package", f"hsc_pipeline {__version__}"],
+                ["libraries", ", ".join(f"{name} {version(name)}" for name in LIBRARIES)],
                 ["format of the study file", f"{study['kind']}, version {study['schema_version']}"],
+                *([f"SHA-256 of {name}", digest] for name, digest in results.checksums.items()),
             ],
+        ),
+        TextTable(
+            "How to run it again. The same study file, seed and versions leave the same bytes in every "
+            "table, whatever the number of cores; checksums of all files stand in manifest.json.",
+            ["", ""],
+            [[what, command.format(study=study["name"])] for what, command in AGAIN],
         ),
         TextTable(
             f"Where the tables lie, beside this page in results/{study['name']}.",

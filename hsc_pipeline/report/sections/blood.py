@@ -1,11 +1,11 @@
-"""Blood and clones: counts, copies by lineage, and what sequencing sees of the clones."""
+"""Blood: counts against the reference, copies by lineage, waves, and the read-outs of the disease."""
 
 import pandas as pd
 
 from hsc_pipeline.norms import Norms
 from hsc_pipeline.report import measures
 from hsc_pipeline.report.figures import blood as figures
-from hsc_pipeline.report.page import Figure, Section, Text
+from hsc_pipeline.report.page import Figure, Section
 from hsc_pipeline.report.results import Results
 from hsc_pipeline.report.wording import counted, listed, number
 
@@ -105,87 +105,4 @@ def _readouts_figure(results: Results, readouts: pd.DataFrame) -> Figure:
         caption,
         "Lines of each read-out over months by arm, with health and no treatment as dashed lines.",
         figures.readouts_over_time(band, lines, results.arms),
-    )
-
-
-def clones(results: Results) -> Section:
-    """Return the section on clones."""
-    sites, first = results.tables["integration_sites"], results.arms[0]
-    blocks: list[Figure | Text] = []
-    if results.representative is None:
-        blocks.append(Text("No patient of the first arm has live clones at the landmark.", quiet=True))
-    else:
-        one = results.representative
-        own = results.clone_sizes[results.clone_sizes["arm"] == first]
-        blocks.append(_largest_figure(results, measures.top_clones(measures.thinned(own))))
-        samples = sites[(sites["arm"] == first) & (sites["patient"] == one)]
-        if len(samples):
-            blocks.append(_ranks_figure(results, measures.rank_abundance(samples)))
-    if len(sites):
-        blocks.append(_diversity_figure(results, sites))
-    else:
-        blocks.append(Text("No integration site was sequenced, so that no sample is drawn.", quiet=True))
-    return Section("clones", "Clones", "Clones: how many, how even, and what sequencing sees", blocks)
-
-
-def _who(results: Results) -> str:
-    one, arm = results.representative, results.arms[0]
-    return f"patient {one} of {arm}, the one with the median share of corrected stem cells"
-
-
-def _largest_figure(results: Results, top: pd.DataFrame) -> Figure:
-    share = top[(top["month"] == top["month"].max()) & (top["order"] == 1)]["share"].iloc[0]
-    caption = (
-        f"True stem cells of {_who(results)}. Colours: the {measures.TOP_CLONES} clones that are largest "
-        f"over all visits; grey: all others together. The largest holds {number(share)} % of corrected stem "
-        f"cells at month {top['month'].max():g}. n = 1 patient. Axis of time: square root."
-    )
-    return Figure(
-        "largest-clones",
-        "The largest clones of one patient",
-        caption,
-        "Stacked areas of the largest clones over months.",
-        figures.largest_clones(top),
-    )
-
-
-def _ranks_figure(results: Results, ranks: pd.DataFrame) -> Figure:
-    caption = (
-        f"Samples of {_who(results)}, as a laboratory sees them: each insertion is a site, a cell with two "
-        "copies counts twice, and rare clones are missed. A steep curve has a few large clones, a flat one "
-        "many even ones. Shares of distinct fragments; both axes logarithmic. n = 1 patient."
-    )
-    return Figure(
-        "ranks",
-        "Rank and abundance of integration sites",
-        caption,
-        "Lines of the share of fragments by rank of the site, by sorted lineage and month.",
-        figures.rank_abundance(ranks),
-    )
-
-
-def _diversity_figure(results: Results, sites: pd.DataFrame) -> Figure:
-    found = measures.diversity(sites, results.arms, range(results.drawn_by_clone), results.study["sampling"])
-    parts = []
-    for column, name, unit in (("richness", "sites", "sites observed"), ("shannon", "Shannon index", "nats")):
-        part = measures.bands(found, column, ("lineage", "arm", "month"))
-        parts.append(
-            part.assign(
-                panel=part["lineage"].map(lambda cell, name=name: f"{name}, {measures.SHORT[cell]}"),
-                unit=unit,
-            )
-        )
-    band = pd.concat(parts, ignore_index=True)
-    caption = (
-        "Richness and Shannon index of the sequenced samples, not corrected for depth: sites seen depend "
-        "on the DNA and the corrected fraction as much as on the clones. Dot: median; line: 5th to 95th "
-        f"centile of {counted(results.drawn_by_clone, 'patient')} an arm; a sample without sites counts as "
-        "zero."
-    )
-    return Figure(
-        "diversity",
-        "Diversity as sequencing sees it",
-        caption,
-        "Dots of observed sites and Shannon index by month, lineage and arm.",
-        figures.diversity_by_arm(band, results.arms),
     )

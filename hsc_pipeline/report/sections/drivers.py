@@ -3,7 +3,6 @@
 import pandas as pd
 
 from hsc_pipeline.models import FEATURES, TARGETS, compare_to_baseline
-from hsc_pipeline.models.targets import unit
 from hsc_pipeline.report.figures import drivers as figures
 from hsc_pipeline.report.page import Figure, Section, Text, TextTable
 from hsc_pipeline.report.results import Results
@@ -36,7 +35,6 @@ def drivers(results: Results) -> Section:
         _skill_figure(results),
         *_importance(results, compared),
         *_calibration(results.answers["calibration"]),
-        _test_table(results),
     ]
     if skipped:
         blocks.append(Text(skipped, quiet=True))
@@ -175,53 +173,6 @@ def _calibration(bins: pd.DataFrame) -> list[Figure]:
         figures.calibration(named),
     )
     return [figure]
-
-
-def _test_table(results: Results) -> TextTable:
-    tested, intervals = results.answers["test_set"], results.answers["intervals"]
-    tested = tested[tested["kept"].astype(bool)].merge(
-        intervals.drop(columns=["kind", "model", "rows", "patients"]), on="target"
-    )
-    rows = [
-        [
-            TARGETS[row.target].title,
-            MODELS[row.model],
-            number(row.skill),
-            *_errors(row),
-            f"{number(100 * row.coverage)} % ({number(100 * row.low)}–{number(100 * row.high)})",
-            _width(row),
-        ]
-        for row in tested.itertuples()
-    ]
-    n = int(tested["patients"].max())
-    first = tested.iloc[0]
-    caption = (
-        f"The kept models in {counted(n, 'patient')} that nothing else has touched. Error: root mean squared "
-        "error, Brier score, or integrated Brier score. Order: area under the ROC curve, or concordance. "
-        f"Coverage: share of outcomes in their conformal {number(100 * first.nominal)} % interval, with "
-        f"Wilson's 90 % interval over patients; at least {number(100 * first.guaranteed)} % less a term that "
-        "falls with the number of patients is proven. Width: median; of chances, share of rows in which "
-        "both are left open. Logarithms where an outcome is learnt as one."
-    )
-    head = ["outcome", "kept", "skill", "error", "order", "coverage", "width"]
-    return TextTable(caption, head, rows, numbers=(2, 3, 4, 5, 6))
-
-
-def _errors(row) -> list[str]:
-    if row.kind == "regression":
-        return [number(row.rmse), ""]
-    if row.kind == "classification":
-        return [number(row.brier), number(row.auc)]
-    return [number(row.integrated_brier), number(row.concordance)]
-
-
-def _width(row) -> str:
-    if row.kind == "classification":
-        return f"{number(100 * row.width)} %"
-    if row.width == float("inf"):
-        return "open"
-    measure = "months" if row.kind == "time_to_event" else unit(row.target)
-    return f"{number(row.width)} {measure}".rstrip()
 
 
 def _title(target: str) -> str:

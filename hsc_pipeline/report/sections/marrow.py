@@ -8,7 +8,7 @@ from hsc_pipeline.report.figures.marrow import (
     log_bands,
     marrow_composition,
 )
-from hsc_pipeline.report.page import Figure, Section
+from hsc_pipeline.report.page import Choice, Figure, Section
 from hsc_pipeline.report.results import Results
 from hsc_pipeline.report.wording import counted, listed, number
 
@@ -27,12 +27,14 @@ def engraftment(results: Results) -> Section:
 def _chimerism_figure(results: Results, marrow: pd.DataFrame) -> Figure:
     marrow = measures.chimerism(marrow)
     band, lines = measures.bands(marrow, "chimerism"), measures.patient_lines(marrow, "chimerism")
+    drawn = sorted(lines["patient"].unique().tolist())
     last = band[band["month"] == band["month"].max()].set_index("arm")
     ends = listed([f"{number(last.loc[arm, 'median'])} % in {arm}" for arm in results.arms])
     caption = (
         "Corrected among all long-term stem cells of the marrow. Bold line: median; band: 5th to 95th "
         f"centile of {counted(results.drawn, 'patient')} an arm; thin lines: "
-        f"{min(results.patients, measures.LINES)} of them. Median at month {band['month'].max():g}: {ends}. "
+        f"{min(results.patients, measures.LINES)} of them, one of whom the menu picks. Median at month "
+        f"{band['month'].max():g}: {ends}. "
         "Axis of time: square root."
     )
     return Figure(
@@ -41,6 +43,7 @@ def _chimerism_figure(results: Results, marrow: pd.DataFrame) -> Figure:
         caption,
         "Lines of the corrected share of stem cells over months by arm.",
         chimerism_over_time(band, lines, results.arms),
+        [Choice("patient", [-1, *drawn], ["none", *map(str, drawn)])],
     )
 
 
