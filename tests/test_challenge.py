@@ -111,10 +111,10 @@ def test_cmv_and_hiv_grow_at_the_published_rates(parameters):
 def test_bacteria_fall_above_the_critical_concentration_of_neutrophils_and_grow_below(parameters):
     """Li 2002: net growth g (1 - N / N_c) of few bacteria, of which nothing else is left here."""
     p = parameters("bacterium")
-    change = PATHOGENS["bacterium"].change
+    change = PATHOGENS["bacterium"].change(effectors("bacterium"), p)
     for share in (0.5, 0.9, 1.1, 3.0):
         state = (np.array([1e3]), np.array([0.5]), np.array([share * p["critical_neutrophils"]]))
-        rate = change(state, effectors("bacterium"), p)[0] / 1e3
+        rate = change(*state)[0] / 1e3
         assert rate == pytest.approx(p["growth"] * (1 - share), abs=2e-3 * p["growth"])
 
 
@@ -138,7 +138,7 @@ def test_cells_are_conserved_where_none_regrow(parameters, state, cd8, nk):
     """T + E + I + dead = T0: what leaves the three is what dies, delta + nu N + kappa K per infected cell."""
     p = parameters("respiratory_virus", target_regrowth=0)
     met = effectors("respiratory_virus", cd8_naive=cd8, nk_cell=nk)
-    change = [float(np.squeeze(rate)) for rate in PATHOGENS["respiratory_virus"].change(state, met, p)]
+    change = [float(np.squeeze(rate)) for rate in PATHOGENS["respiratory_virus"].change(met, p)(*state)]
     infected, killers = state[2], state[4]
     dying = infected * (p["infected_cell_death"] + p["nk_killing"] * nk + p["t_cell_killing"] * killers)
     assert sum(change[:3]) == pytest.approx(-dying, abs=1e-12 * max(1.0, *np.abs(change[:3])))
@@ -148,12 +148,10 @@ def test_hiv_and_cmv_neither_make_nor_lose_cells_but_by_their_rates(parameters):
     """What leaves the targets enters eclipse; in CMV what a cell infects turns latent or enters eclipse."""
     state = tuple(np.array([x]) for x in (1e10, 1e6, 2e6))
     p = parameters("hiv", target_renewal=0)
-    change = PATHOGENS["hiv"].change(state, effectors("hiv"), p)
+    change = PATHOGENS["hiv"].change(effectors("hiv"), p)(*state)
     assert sum(change)[0] == pytest.approx(-p["infected_cell_death"] * 2e6)
     p = parameters("cmv")
-    change = PATHOGENS["cmv"].change(
-        (*state[1:], state[2], np.array([0.0])), effectors("cmv", nk_cell=0.0), p
-    )
+    change = PATHOGENS["cmv"].change(effectors("cmv", nk_cell=0.0), p)(*state[1:], state[2], np.array([0.0]))
     made = p["reproduction_number"] * p["infected_cell_death"] * 2e6 * (1 - 4e6 / p["most_infected"])
     assert sum(change[:3])[0] == pytest.approx(made - p["infected_cell_death"] * 2e6)
 
@@ -167,13 +165,11 @@ def test_courses_agree_with_a_finer_implicit_solver(parameters, pathogen):
     p, model = parameters(pathogen), PATHOGENS[pathogen]
     for level in (0.05, 0.3, 1.0):
         met = effectors(pathogen, **{name: np.array([level]) for name in model.effectors})
-        course = solve(pathogen, met, p)
+        course, change = solve(pathogen, met, p), model.change(met, p)
         if not course.load.max() > p["detection"]:
             continue
         fine = solve_ivp(
-            lambda _day, flat, met=met: np.ravel(
-                [np.squeeze(rate) for rate in model.change(tuple(flat), met, p)]
-            ),
+            lambda _day, flat, change=change: np.ravel([np.squeeze(rate) for rate in change(*flat)]),
             (0, p["horizon_days"]),
             [float(np.squeeze(value)) for value in model.start(met, p)],
             method="Radau",

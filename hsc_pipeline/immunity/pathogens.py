@@ -14,6 +14,7 @@ import numpy as np
 
 Arrays = tuple[np.ndarray, ...]
 Numbers = Mapping[str, np.ndarray]
+Change = Callable[..., Arrays]
 
 
 @dataclass(frozen=True)
@@ -28,8 +29,11 @@ class Pathogen:
         Names of its states.
     tolerance : tuple of float
         Error of each state that does not matter, in the unit of the state.
-    start, change : callable of (effectors, parameters) and (states, effectors, parameters)
-        States at day 0, and their rates of change per day; arrays of shape (courses,).
+    start : callable of (effectors, parameters)
+        States at day 0; arrays of shape (courses,).
+    change : callable of (effectors, parameters)
+        Returns a function of the states to their rates of change per day, so that what does not change
+        is computed once.
     load : callable of (states, parameters)
         What a laboratory would measure.
     in_composite : bool
@@ -40,7 +44,7 @@ class Pathogen:
     states: tuple[str, ...]
     tolerance: tuple[float, ...]
     start: Callable[[Numbers, Numbers], Arrays]
-    change: Callable[[Arrays, Numbers, Numbers], Arrays]
+    change: Callable[[Numbers, Numbers], Change]
     load: Callable[[Arrays, Numbers], np.ndarray]
     in_composite: bool = True
 
@@ -52,7 +56,8 @@ def growing(number: np.ndarray) -> np.ndarray:
     again and a host would not.  Half of the growth is left at one, next to none below a half.
     """
     square = number * number
-    return square * square / (1 + square * square)
+    fourth = square * square
+    return fourth / (1 + fourth)
 
 
 def helped(e: Numbers, p: Numbers) -> np.ndarray:
@@ -61,11 +66,15 @@ def helped(e: Numbers, p: Numbers) -> np.ndarray:
     return np.minimum(cells * (1 + half) / (cells + half), 1)
 
 
-def killer_growth(killers: np.ndarray, resting: np.ndarray, drive: np.ndarray, e: Numbers, p: Numbers):
-    """Return the rate of change of killer T cells K: a (1 - h + h H) K (1 - K/m) D - w (K - K0)."""
+def killer_growth(resting: np.ndarray, e: Numbers, p: Numbers) -> Callable[..., np.ndarray]:
+    """Return the change of killer T cells K under a drive D: a (1 - h + h H) K (1 - K/m) D - w (K - K0)."""
     speed = p["t_cell_expansion"] * (1 - p["help_share"] + p["help_share"] * helped(e, p))
-    grown = speed * killers * (1 - killers / p["most_killers"]) * drive
-    return grown - p["t_cell_decline"] * (killers - resting)
+    most, decline = p["most_killers"], p["t_cell_decline"]
+
+    def change(killers: np.ndarray, drive: np.ndarray) -> np.ndarray:
+        return speed * killers * (1 - killers / most) * drive - decline * (killers - resting)
+
+    return change
 
 
 # Respiratory virus: Baccam 2006, 10.1128/JVI.01623-05, with responses ----------------------------
@@ -76,24 +85,34 @@ def respiratory_start(e: Numbers, p: Numbers) -> Arrays:
     return p["target_cells"], 0.0, 0.0, p["inoculum"], e["cd8_naive"], e["b_cell"], 0.0
 
 
-def respiratory_change(states: Arrays, e: Numbers, p: Numbers) -> Arrays:
+def respiratory_change(e: Numbers, p: Numbers) -> Change:
     """Target, eclipse and infected cells, virus, killer T cells, plasmablasts and antibody."""
-    target, eclipse, infected, virus, killers, plasmablasts, antibody = states
+    production, clearance, exit_rate = p["production"], p["virion_clearance"], p["eclipse_exit"]
     # Virus counts as the infected cells that would keep it up, so that an inoculum can infect.
-    cells = eclipse + infected + virus * p["virion_clearance"] / p["production"]
-    infection = p["infection_rate"] * target * virus * growing(cells)
-    drive = infected / (infected + p["half_infected"])
-    killing = p["infected_cell_death"] + p["nk_killing"] * e["nk_cell"] + p["t_cell_killing"] * killers
-    called = plasmablasts - e["b_cell"]
-    return (
-        p["target_regrowth"] * (p["target_cells"] - target - eclipse - infected) - infection,
-        infection - p["eclipse_exit"] * eclipse,
-        p["eclipse_exit"] * eclipse - killing * infected,
-        p["production"] * infected - (p["virion_clearance"] + p["antibody_effect"] * antibody) * virus,
-        killer_growth(killers, e["cd8_naive"], drive, e, p),
-        p["plasmablast_expansion"] * helped(e, p) * plasmablasts * drive - p["plasmablast_decline"] * called,
-        called - p["antibody_decay"] * antibody,
-    )
+    in_cells = clearance / production
+    infection_rate, half, whole = p["infection_rate"], p["half_infected"], p["target_cells"]
+    death, killing, regrowth = p["infected_cell_death"], p["t_cell_killing"], p["target_regrowth"]
+    by_nk = death + p["nk_killing"] * e["nk_cell"]
+    resting, answer, fall = e["b_cell"], p["plasmablast_expansion"] * helped(e, p), p["plasmablast_decline"]
+    effect, decay = p["antibody_effect"], p["antibody_decay"]
+    killer_change = killer_growth(e["cd8_naive"], e, p)
+
+    def change(target, eclipse, infected, virus, killers, plasmablasts, antibody) -> Arrays:
+        infection = infection_rate * target * virus * growing(eclipse + infected + virus * in_cells)
+        drive = infected / (infected + half)
+        called = plasmablasts - resting
+        ripe = exit_rate * eclipse
+        return (
+            regrowth * (whole - target - eclipse - infected) - infection,
+            infection - ripe,
+            ripe - (by_nk + killing * killers) * infected,
+            production * infected - (clearance + effect * antibody) * virus,
+            killer_change(killers, drive),
+            answer * plasmablasts * drive - fall * called,
+            called - decay * antibody,
+        )
+
+    return change
 
 
 # Cytomegalovirus: reactivates from latency, and T cells of memory hold it --------------------------
@@ -104,21 +123,26 @@ def cmv_start(e: Numbers, p: Numbers) -> Arrays:
     return p["latent_cells"], p["reactivated_cells"], 0.0, e["cd8_t"]
 
 
-def cmv_change(states: Arrays, e: Numbers, p: Numbers) -> Arrays:
+def cmv_change(e: Numbers, p: Numbers) -> Change:
     """Latent, eclipse and infected cells and killer T cells; target cells do not run out (Duke 2021)."""
-    latent, eclipse, infected, killers = states
-    room = 1 - (eclipse + infected) / p["most_infected"]
-    infection = p["reproduction_number"] * p["infected_cell_death"] * infected * room
-    infection = infection * growing(eclipse + infected)
-    woken = p["reactivation"] * latent
-    drive = infected / (infected + p["half_infected"])
-    killing = p["infected_cell_death"] + p["nk_killing"] * e["nk_cell"] + p["t_cell_killing"] * killers
-    return (
-        p["latency_share"] * infection - woken,
-        (1 - p["latency_share"]) * infection + woken - p["eclipse_exit"] * eclipse,
-        p["eclipse_exit"] * eclipse - killing * infected,
-        killer_growth(killers, e["cd8_t"], drive, e, p),
-    )
+    death, exit_rate, half = p["infected_cell_death"], p["eclipse_exit"], p["half_infected"]
+    spread, most, reactivation = p["reproduction_number"] * death, p["most_infected"], p["reactivation"]
+    latent_share, productive_share = p["latency_share"], 1 - p["latency_share"]
+    by_nk, killing = death + p["nk_killing"] * e["nk_cell"], p["t_cell_killing"]
+    killer_change = killer_growth(e["cd8_t"], e, p)
+
+    def change(latent, eclipse, infected, killers) -> Arrays:
+        cells = eclipse + infected
+        infection = spread * infected * (1 - cells / most) * growing(cells)
+        woken, ripe = reactivation * latent, exit_rate * eclipse
+        return (
+            latent_share * infection - woken,
+            productive_share * infection + woken - ripe,
+            ripe - (by_nk + killing * killers) * infected,
+            killer_change(killers, infected / (infected + half)),
+        )
+
+    return change
 
 
 # Bacterium: neutrophils with oxidase against growth, Li 2002 and Malka 2012 ------------------------
@@ -129,17 +153,24 @@ def bacterium_start(e: Numbers, p: Numbers) -> Arrays:
     return p["inoculum"], 0.0, 0.0
 
 
-def bacterium_change(states: Arrays, e: Numbers, p: Numbers) -> Arrays:
+def bacterium_change(e: Numbers, p: Numbers) -> Change:
     """Bacteria and oxidase-competent neutrophils per mL of tissue, and the inflammation that calls these."""
-    bacteria, inflammation, neutrophils = states
-    killing = p["growth"] / p["critical_neutrophils"] * neutrophils / (1 + bacteria / p["half_saturated"])
-    growth = p["growth"] * (1 - bacteria / p["most_bacteria"]) * growing(bacteria * p["focus_ml"])
-    noticed = bacteria / (bacteria + p["half_noticed"])
-    return (
-        (growth - killing) * bacteria,
-        p["inflammation_rise"] * noticed * (1 - inflammation) - p["inflammation_fall"] * inflammation,
-        p["neutrophil_exit"] * (p["most_neutrophils"] * e["neutrophil"] * inflammation - neutrophils),
-    )
+    rate, most, focus = p["growth"], p["most_bacteria"], p["focus_ml"]
+    by_each, saturated = rate / p["critical_neutrophils"], p["half_saturated"]
+    half, rise, fall = p["half_noticed"], p["inflammation_rise"], p["inflammation_fall"]
+    exit_rate, called = p["neutrophil_exit"], p["most_neutrophils"] * e["neutrophil"]
+
+    def change(bacteria, inflammation, neutrophils) -> Arrays:
+        killing = by_each * neutrophils / (1 + bacteria / saturated)
+        growth = rate * (1 - bacteria / most) * growing(bacteria * focus)
+        noticed = bacteria / (bacteria + half)
+        return (
+            (growth - killing) * bacteria,
+            rise * noticed * (1 - inflammation) - fall * inflammation,
+            exit_rate * (called * inflammation - neutrophils),
+        )
+
+    return change
 
 
 # Opportunist: macrophages that CD4+ cells activate, helped by antibody ------------------------------
@@ -150,19 +181,24 @@ def opportunist_start(e: Numbers, p: Numbers) -> Arrays:
     return p["inoculum"], 0.0, 0.0
 
 
-def opportunist_change(states: Arrays, e: Numbers, p: Numbers) -> Arrays:
+def opportunist_change(e: Numbers, p: Numbers) -> Change:
     """Organisms in the lung, share of macrophages that are activated, and antibody, 1 at full response."""
-    organisms, activated, antibody = states
-    drive = organisms / (organisms + p["half_noticed"])
-    growth = p["growth"] * (1 - organisms / p["most_organisms"]) * growing(organisms)
-    killing = p["killing"] * activated * (1 - p["antibody_share"] * (1 - antibody))
+    rate, most, half, killing = p["growth"], p["most_organisms"], p["half_noticed"], p["killing"]
+    share, rest, decay = p["antibody_share"], p["deactivation"], p["antibody_decay"]
     call = p["activation"] * np.minimum(e["cd4_t"], 1)
     answer = p["antibody_rise"] * helped(e, p) * np.minimum(e["b_cell"], 1)
-    return (
-        (growth - killing) * organisms,
-        call * drive * (1 - activated) - p["deactivation"] * activated,
-        answer * drive * (1 - antibody) - p["antibody_decay"] * antibody,
-    )
+
+    def change(organisms, activated, antibody) -> Arrays:
+        drive = organisms / (organisms + half)
+        growth = rate * (1 - organisms / most) * growing(organisms)
+        killed = killing * activated * (1 - share * (1 - antibody))
+        return (
+            (growth - killed) * organisms,
+            call * drive * (1 - activated) - rest * activated,
+            answer * drive * (1 - antibody) - decay * antibody,
+        )
+
+    return change
 
 
 # HIV: CD4+ cells are the target, those without CCR5 are none ---------------------------------------
@@ -173,21 +209,22 @@ def hiv_start(e: Numbers, p: Numbers) -> Arrays:
     return p["permissive_cells"] * (1 - e["protected"]), 0.0, p["inoculum"]
 
 
-def hiv_change(states: Arrays, e: Numbers, p: Numbers) -> Arrays:
+def hiv_change(e: Numbers, p: Numbers) -> Change:
     """Target, eclipse and infected CD4+ cells in the body.
 
     R0 holds for the whole of the permissive cells as targets, so that with a share f protected it
     is R0 (1 - f), whatever the count: that in blood is not the density where cells meet.
     """
-    target, eclipse, infected = states
-    meeting = p["reproduction_number"] * p["infected_cell_death"] / p["permissive_cells"]
-    infection = meeting * target * infected * growing(eclipse + infected)
+    death, exit_rate, renewal = p["infected_cell_death"], p["eclipse_exit"], p["target_renewal"]
+    meeting = p["reproduction_number"] * death / p["permissive_cells"]
     whole = p["permissive_cells"] * (1 - e["protected"])
-    return (
-        p["target_renewal"] * (whole - target) - infection,
-        infection - p["eclipse_exit"] * eclipse,
-        p["eclipse_exit"] * eclipse - p["infected_cell_death"] * infected,
-    )
+
+    def change(target, eclipse, infected) -> Arrays:
+        infection = meeting * target * infected * growing(eclipse + infected)
+        ripe = exit_rate * eclipse
+        return renewal * (whole - target) - infection, infection - ripe, ripe - death * infected
+
+    return change
 
 
 def per_infected(place: int) -> Callable[[Arrays, Numbers], np.ndarray]:

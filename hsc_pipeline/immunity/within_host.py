@@ -105,12 +105,12 @@ def solve(
     start = np.empty((courses, len(model.states)))
     for place, value in enumerate(model.start(used, known)):
         start[:, place] = value
-    band = len(model.states) - 1
+    band, change_of = len(model.states) - 1, model.change(used, known)
 
     def change(flat: np.ndarray, _day: float) -> np.ndarray:
         # Courses side by side do not touch each other, so the Jacobian is a narrow band.
         rates = np.empty_like(start)
-        for place, rate in enumerate(model.change(tuple(flat.reshape(start.shape).T), used, known)):
+        for place, rate in enumerate(change_of(*flat.reshape(start.shape).T)):
             rates[:, place] = rate
         return rates.ravel()
 

@@ -1,0 +1,138 @@
+"""The page of benchmarks/scale.py: what was measured, the cost model fitted to it, and a million patients."""
+
+import numpy as np
+import pandas as pd
+
+MILLION = 1_000_000
+# CPU seconds of starting one job on Slurm, two Snakemakes, as measured on the local one.
+SLURM_JOB = 4.0
+WORKERS = 1000
+NAMES = {"local": "two cores", "slurm": "local Slurm, on the same two cores"}
+MEASURES = ("jobs", "wall s", "CPU s", "CPU s of jobs", "memory MB", "files", "MB")
+SINGLE = "wall s of job "
+OF_STAGE = "CPU s of "
+
+
+def page(measured: pd.DataFrame) -> str:
+    """Return benchmarks/scale.md.
+
+    Parameters
+    ----------
+    measured : pandas.DataFrame
+        Columns ``kind`` (local, slurm or plan), ``patients``, ``what`` and ``value``.
+    """
+    table = measured.pivot_table(index=["kind", "patients"], columns="what", values="value")
+    runs = table[table.index.get_level_values("kind") != "plan"]
+    local = table.loc["local"]
+    return "\n".join(
+        [
+            "# Scale: cost against patients",
+            "",
+            "`benchmarks/scale.py` measures, and writes this page from scale.csv. One arm of Wiskott-Aldrich",
+            "syndrome, 11 visits to month 60, models and report as in any study; jobs of two minutes",
+            "(`minutes_per_job`). CPU s holds Snakemake and the start of every job; CPU s of jobs is that",
+            "of these alone.",
+            "",
+            *_measured(runs),
+            "",
+            "## Cost model",
+            "",
+            *_model(local),
+            "",
+            "## A million patients",
+            "",
+            *_million(local, table.loc["plan"]),
+            "",
+        ]
+    )
+
+
+def fit(values: pd.Series) -> tuple[float, float]:
+    """Return start and slope a patient of a cost, by least squares of relative error, neither below 0."""
+    from scipy.optimize import nnls
+
+    patients, cost = values.index.to_numpy(float), values.to_numpy(float)
+    design = np.column_stack([1 / cost, patients / cost])
+    start, slope = nnls(design, np.ones(len(cost)))[0]
+    return float(start), float(slope)
+
+
+def _row(*cells: object) -> str:
+    return (
+        "| " + " | ".join(f"{cell:,.3g}" if isinstance(cell, float) else str(cell) for cell in cells) + " |"
+    )
+
+
+def _rule(columns: int) -> str:
+    return "|" + " --- |" * columns
+
+
+def _measured(runs: pd.DataFrame) -> list[str]:
+    lines = [_row("on", "patients", *MEASURES, "not the jobs' work"), _rule(3 + len(MEASURES))]
+    for (kind, patients), row in runs.iterrows():
+        over = f"{100 * (row['CPU s'] / row['CPU s of jobs'] - 1):.0f} %"
+        lines.append(_row(NAMES[kind], f"{patients:,}", *(_number(row[name]) for name in MEASURES), over))
+    return lines
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def _model(local: pd.DataFrame) -> list[str]:
+    lines = [
+        "Cost = start + slope x patients, by least squares of relative errors, on two cores.",
+        "",
+        _row("cost", "start", "slope, a patient", "of 1,000 patients"),
+        _rule(4),
+    ]
+    stages = [name for name in local.columns if name.startswith(OF_STAGE) and name != "CPU s of jobs"]
+    for name in ("CPU s", "MB", "files", *stages):
+        start, slope = fit(local[name].dropna())
+        lines.append(_row(name, start, slope, start + 1000 * slope))
+    return lines
+
+
+def _million(local: pd.DataFrame, plans: pd.DataFrame) -> list[str]:
+    total = {
+        name: float(np.dot(fit(local[name].dropna()), (1, MILLION))) for name in ("CPU s", "MB", "files")
+    }
+    single = {
+        name.removeprefix(SINGLE): float(np.dot(fit(local[name].dropna()), (1, MILLION))) / 3600
+        for name in local.columns
+        if name.startswith(SINGLE)
+    }
+    slowest = sorted(single, key=single.get, reverse=True)[:6]
+    plan = plans.loc[MILLION]
+    overhead = SLURM_JOB * plan["jobs"]
+    spread = total["CPU s"] / 3600
+    lines = [
+        f"Extrapolated from the fits, {MILLION // local.index.max():,} times beyond what was run; the plan",
+        "itself was made (`snakemake -n`, jobs of ten minutes).",
+        "",
+        _row("", "a million patients"),
+        _rule(2),
+        _row("core-hours", f"{spread:,.0f}"),
+        _row("storage", f"{total['MB'] / 1e6:,.2f} TB, {total['files']:,.0f} files"),
+        _row("jobs", f"{plan['jobs']:,.0f}"),
+        _row(
+            "Snakemake plans them in",
+            f"{plan['wall s']:.0f} s, {plan['memory MB']:.0f} MB",
+        ),
+        _row(
+            "Slurm's cost of jobs",
+            f"{overhead / 3600:.1f} core-hours, {100 * overhead / total['CPU s']:.2g} % of the work",
+        ),
+        _row(
+            "controller",
+            "at most 2 submissions a second and one squeue every 20 s, as the profile says",
+        ),
+        _row(f"simulation on {WORKERS:,} cores", f"{spread / WORKERS:.1f} h"),
+        "",
+        "Jobs that are one whatever the number of cores, hours each:",
+        "",
+        _row("job", "hours"),
+        _rule(2),
+        *(_row(name, single[name]) for name in slowest),
+    ]
+    return lines
