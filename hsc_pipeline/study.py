@@ -11,16 +11,13 @@ from pydantic import BaseModel, ValidationError
 from hsc_pipeline.catalogue import (
     CHOICE,
     Value,
-    default_product,
     diseases,
-    modification,
     tables,
-    title,
-    values_for,
 )
 from hsc_pipeline.ensembles import Ensemble, ensembles, seconds_a_patient
 from hsc_pipeline.errors import UserError, suggest
 from hsc_pipeline.events import KILLING
+from hsc_pipeline.own_entries import Entries, OwnDisease, OwnProduct, OwnValue
 from hsc_pipeline.possible import check_product
 from hsc_pipeline.stages import STAGES
 from hsc_pipeline.study_file import (
@@ -147,16 +144,16 @@ class Study:
             exclude={"minutes_per_job", "arms", "set", "product", "events"},
         )
         return {
-            **content,
+            **{key: part for key, part in content.items() if key != "catalogue" or any(part.values())},
             **({"genes": self.tables["genes"]} if self.file.gene_table else {}),
-            "disease_title": title("diseases", self.file.disease),
+            "disease_title": self.file.catalogue.title("diseases", self.file.disease),
             "arms": [
                 {
                     "name": arm.name,
                     "description": arm.description,
                     "product": arm.product,
-                    "product_title": title("products", arm.product),
-                    "modification": modification(arm.product),
+                    "product_title": self.file.catalogue.title("products", arm.product),
+                    "modification": self.file.catalogue.modification(arm.product),
                     "product_data": {
                         kind: path for kind, path in files.product_data.model_dump().items() if path
                     },
@@ -237,10 +234,11 @@ def _check_order(file: StudyFile) -> None:
 
 
 def _fill(file: StudyFile) -> dict[str, Arm]:
+    file.catalogue.check()
     arms = {}
     for i, arm in enumerate(file.arms):
-        product = arm.product or file.product or default_product(file.disease)
-        values = values_for(file.disease, product)
+        product = arm.product or file.product or file.catalogue.default_product(file.disease)
+        values = file.catalogue.values_for(file.disease, product)
         shared = {name: number for name, number in file.set.items() if name in values}
         values = _override(_override(values, shared, "set"), arm.set, f"arms[{i}].set")
         arms[arm.name] = Arm(
@@ -248,7 +246,7 @@ def _fill(file: StudyFile) -> dict[str, Arm]:
             arm.description,
             product,
             values,
-            _release_data(arm, product, f"arms[{i}]"),
+            _release_data(arm, file.catalogue.modification(product), f"arms[{i}]"),
             [event.model_dump() for event in (*file.events, *arm.events)],
         )
     known = {name: value for arm in arms.values() for name, value in arm.values.items()}
@@ -258,14 +256,14 @@ def _fill(file: StudyFile) -> dict[str, Arm]:
     return arms
 
 
-def _release_data(arm: ArmFile, product: str, where: str) -> dict:
+def _release_data(arm: ArmFile, modification: str, where: str) -> dict:
     files = {kind: path for kind, path in arm.product_data.model_dump().items() if path}
     if not files:
         return {}
     from hsc_pipeline.product.release import read_release
 
     try:
-        return read_release(files, modification(product))
+        return read_release(files, modification)
     except UserError as error:
         raise UserError(f"{where}.{error}") from None
 
@@ -369,6 +367,10 @@ def _model_at(parents: list) -> type[BaseModel]:
         "sweep": Sweep,
         "over": Span,
         "uncertainty": Uncertainty,
+        "catalogue": Entries,
+        "diseases": OwnDisease,
+        "products": OwnProduct,
+        "values": OwnValue,
         **TRIAL_PARTS,
     }
     return next((parts[p] for p in reversed(parents) if p in parts), StudyFile)

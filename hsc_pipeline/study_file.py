@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from hsc_pipeline.events import KINDS
+from hsc_pipeline.own_entries import Entries
 from hsc_pipeline.strict import Name, Strict
 from hsc_pipeline.study_trial import Trial
 
@@ -128,9 +129,13 @@ class StudyFile(Strict):
     name: Name = Field(description="Results go to results/<name>.")
     title: str = Field("", max_length=200, description="The question in words, for the report.")
     seed: int = Field(ge=0, lt=2**63, description="Seed of all random numbers.")
-    disease: str = Field(description="An entry of the catalogue.")
+    disease: str = Field(description="A disease of the catalogue, or one of the study's own.")
     product: str | None = Field(
-        None, description="A product of the catalogue for this disease; the disease's own by default."
+        None,
+        description="A product for this disease, the catalogue's or the study's; by default the disease's.",
+    )
+    catalogue: Entries = Field(
+        default_factory=Entries, description="Diseases and products that the study brings itself."
     )
     gene_table: str | None = Field(
         None,

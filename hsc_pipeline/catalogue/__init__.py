@@ -6,6 +6,7 @@ the ones before, those of a modification (what a lentiviral vector or a base edi
 of the disease, and of the product.
 """
 
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cache
 from pathlib import Path
@@ -14,6 +15,7 @@ from hsc_pipeline.errors import UserError, suggest
 
 FOLDER = Path(__file__).parent
 CHOICE = "choice"
+Layer = tuple[str, Mapping[str, dict]]  # its name, and what it says of each value
 EVIDENCE = ("published", "computed", "derived", "assumed", "study file")
 
 # The limits that a unit by itself sets: (least, most, whether the least itself is allowed).
@@ -149,8 +151,7 @@ def values_for(disease: str, product: str | None = None) -> dict[str, Value]:
         If the catalogue has no such disease, or no such product for it.
     """
     own = default_product(disease) if product is None else product
-    last = {name: list(given.values())[-1] for name, given in layered_values(disease, own).items()}
-    return {"product.modification": _chosen_modification(own), **last}
+    return last_values(_layers_of(disease, own), own, modification(own))
 
 
 def layered_values(disease: str, product: str) -> dict[str, dict[str, Value]]:
@@ -161,26 +162,63 @@ def layered_values(disease: str, product: str) -> dict[str, dict[str, Value]]:
     UserError
         If the catalogue has no such disease, or no such product for it.
     """
+    return stacked(_layers_of(disease, product))
+
+
+def _layers_of(disease: str, product: str) -> list[Layer]:
     if product not in products(disease):
         raise UserError(
             f"product: the catalogue has no {product!r} for {disease}; {suggest(product, products(disease))}"
         )
-    files = [
-        *general_files(),
-        _file("modifications", modification(product)),
-        _file("diseases", disease),
-        _file("products", product),
+    return [
+        *general_layers(),
+        layer("modifications", modification(product)),
+        layer("diseases", disease),
+        layer("products", product),
     ]
+
+
+def general_layers() -> list[Layer]:
+    """Return the layers of values for every disease and product."""
+    return [(_label(path), dict(_values_in(path))) for path in general_files()]
+
+
+def layer(kind: str, name: str) -> Layer:
+    """Return what a disease, product or modification says; `kind` is its folder.
+
+    Raises
+    ------
+    UserError
+        If the catalogue has none of this name.
+    """
+    path = _file(kind, name)
+    return _label(path), dict(_values_in(path))
+
+
+def last_values(layers: Iterable[Layer], product: str = "", way: str = "") -> dict[str, Value]:
+    """Return every value as the last layer that has it says, with the modification `way` of a product."""
+    last = {name: list(given.values())[-1] for name, given in stacked(layers).items()}
+    if not way:
+        return last
+    chosen = Value(way, CHOICE, "derived", f"the product {product}", "how cells are modified", allowed=(way,))
+    return {"product.modification": chosen, **last}
+
+
+def stacked(layers: Iterable[Layer]) -> dict[str, dict[str, Value]]:
+    """Return by name of a value what each of the layers says, in their order."""
     found: dict[str, dict[str, Value]] = {}
     kept: dict[str, dict] = {}
-    for path in files:
-        layer = path.relative_to(FOLDER).with_suffix("").as_posix()
-        for name, entry in _read(path).get("values", {}).items():
+    for label, entries in layers:
+        for name, entry in entries.items():
             # A later layer gives another number for the same quantity.
             whole = {**kept.get(name, {}), **entry}
             kept[name] = {key: v for key, v in whole.items() if key in ("unit", "meaning", "allowed")}
-            found.setdefault(name, {})[layer] = _value(name, {**whole, "file": path.name})
+            found.setdefault(name, {})[label] = _value(name, {**whole, "file": label})
     return found
+
+
+def _label(path: Path) -> str:
+    return path.relative_to(FOLDER).with_suffix("").as_posix()
 
 
 def general_files() -> list[Path]:
@@ -198,11 +236,6 @@ def branch_values(branch: str) -> dict[str, Value]:
 
 def _values_in(path: Path) -> list[tuple[str, dict]]:
     return list(_read(path).get("values", {}).items())
-
-
-def _chosen_modification(product: str) -> Value:
-    kind = modification(product)
-    return Value(kind, CHOICE, "derived", f"the product {product}", "how cells are modified", allowed=(kind,))
 
 
 @cache

@@ -39,6 +39,11 @@ def overview() -> str:
     return "\n\n".join(parts)
 
 
+def names() -> list[str]:
+    """Return every name that `describe` takes as it stands."""
+    return [*diseases(), *products(), *modifications(), *sorted({name for name, _ in everything()})]
+
+
 def describe(name: str) -> str:
     """Return the values of a disease, product or modification, or the layers of a value.
 
@@ -57,14 +62,12 @@ def describe(name: str) -> str:
         (products(), _product),
         (modifications(), _modification),
     )
-    for names, tell in kinds:
-        if name in names:
+    for of_kind, tell in kinds:
+        if name in of_kind:
             return tell(name)
-    everything = _everything()
-    chosen = {key: value for key, value in everything.items() if f"{key[0]}.".startswith(f"{name}.")}
+    chosen = {key: value for key, value in everything().items() if f"{key[0]}.".startswith(f"{name}.")}
     if not chosen:
-        known = [*(n for names, _ in kinds for n in names), *sorted({key[0] for key in everything})]
-        raise UserError(f"catalogue: there is no {name!r}; {suggest(name, known)}")
+        raise UserError(f"catalogue: there is no {name!r}; {suggest(name, names())}")
     return _values(chosen)
 
 
@@ -87,7 +90,7 @@ def _product(name: str) -> str:
 def _modification(name: str) -> str:
     given = [product for product in products() if modification(product) == name]
     head = f"{name}: {title('modifications', name)}\nproducts: {', '.join(given)}"
-    own = {key: value for key, value in _everything().items() if key[1] == f"modifications/{name}"}
+    own = {key: value for key, value in everything().items() if key[1] == f"modifications/{name}"}
     return f"{head}\n\n{_listed(own)}"
 
 
@@ -102,7 +105,7 @@ def _values(chosen: dict[tuple[str, str], Value]) -> str:
 
 
 @cache
-def _everything() -> dict[tuple[str, str], Value]:
+def everything() -> dict[tuple[str, str], Value]:
     """Return every value by its name and layer."""
     return {
         (name, layer): value
