@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: run setup slurm test test-slurm test-all validate example bench lint lock clean
+.PHONY: run setup slurm docs test test-slurm test-all validate example bench lint lock clean
 
 run: setup
 	$(BIN)/snakemake --cores all
@@ -26,16 +26,25 @@ $(VENV)/.slurm: requirements-slurm.lock $(INSTALLED)
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-slurm.lock
 	@touch $@
 
-test: setup lint
+test: setup lint $(VENV)/.docs
 	$(BIN)/pytest -m "not slow and not slurm"
 
 # A real Slurm on this machine; as root, from Debian's packages; skipped with the reason where it cannot start.
 test-slurm: slurm
 	$(BIN)/pytest -m "slurm and not slow" tests/test_slurm.py
 
-test-all: setup lint slurm
+test-all: setup lint $(VENV)/.docs slurm
 	$(BIN)/pytest -m "not slurm"
 	$(BIN)/pytest -m slurm tests/test_slurm.py
+
+# The documents as a site, build/site/index.html; its tools come from a lock of their own.  A warning fails it.
+docs: $(VENV)/.docs
+	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet --fresh-env --conf-dir docs/site . build/site
+	@echo "Its first page: build/site/index.html"
+
+$(VENV)/.docs: requirements-docs.lock $(INSTALLED)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-docs.lock
+	@touch $@
 
 # Published outcomes beside simulated ones; writes docs/validation.md.
 validate: setup
@@ -68,8 +77,12 @@ lock:
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 		--extra test --extra build pyproject.toml --output-file requirements.lock
 	$(BIN)/python workflow/envs/make.py
-	sed -n 's/^slurm = \["\(.*\)"\]/\1/p' pyproject.toml | uv pip compile --universal --python-version 3.11 \
-		--generate-hashes --no-header --no-annotate --constraint requirements.lock --output-file requirements-slurm.lock -
+	for extra in slurm docs; do \
+		$(BIN)/python -c 'import sys, tomllib; project = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
+		print(*project["optional-dependencies"][sys.argv[1]], sep="\n")' $$extra | uv pip compile --universal \
+			--python-version 3.11 --generate-hashes --no-header --no-annotate --constraint requirements.lock \
+			--output-file requirements-$$extra.lock - || exit 1; \
+	done
 
 clean:
-	rm -rf $(VENV) .snakemake .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build .snakemake .pytest_cache .ruff_cache .hypothesis

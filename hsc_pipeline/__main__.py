@@ -11,6 +11,21 @@ from hsc_pipeline.errors import UserError
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code: 0 good, 1 something found, 2 a mistake in the call."""
+    parser = build_parser()
+    if "_ARGCOMPLETE" in os.environ:  # the shell asks what may come next
+        import argcomplete
+
+        argcomplete.autocomplete(parser)
+    options = parser.parse_args(arguments)
+    try:
+        return options.run(options)
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 2
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line, a subparser for each command."""
     parser = argparse.ArgumentParser(
         prog="python -m hsc_pipeline",
         description="Studies of gene-corrected stem cells; run them with snakemake.",
@@ -49,12 +64,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     schema.set_defaults(run=_schema)
 
     catalogue = commands.add_parser("catalogue", help="list the catalogue, or print one entry of it")
-    catalogue.add_argument(
+    name = catalogue.add_argument(
         "name",
         nargs="?",
         metavar="NAME",
         help="a disease, product, modification or value, such as was or edit.goal",
     )
+    name.completer = _catalogue_names
     catalogue.set_defaults(run=_catalogue)
 
     export = commands.add_parser("export", help="write a study as files of the field, with the truth")
@@ -105,12 +121,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     predict.add_argument("--out", required=True, metavar="CSV", help="the CSV to write")
     predict.set_defaults(run=_predict)
 
-    options = parser.parse_args(arguments)
-    try:
-        return options.run(options)
-    except UserError as error:
-        print(error, file=sys.stderr)
-        return 2
+    return parser
+
+
+def _catalogue_names(**_: object) -> list[str]:
+    from hsc_pipeline.catalogue.listing import names
+
+    return names()
 
 
 def _verify(options: argparse.Namespace) -> int:
