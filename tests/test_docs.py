@@ -1,34 +1,30 @@
 """The documents say what is true: keys, values, tables, tests, commands and links that they quote exist."""
 
+import argparse
 import importlib
-import json
 import re
+import shlex
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import generated
 import pytest
 import yaml
-from pydantic import BaseModel
+from conf import NAVIGATION, include_patterns, root_doc
+from keys import SECTIONS, key_table
+from snakemake.cli import get_argument_parser
 
 from hsc_pipeline import __version__
-from hsc_pipeline.__main__ import main
-from hsc_pipeline.calibration.settings import (
-    CalibrationFile,
-    Parameter,
-    PatientFile,
-    PriorFile,
-    Statistics,
-    StructureFile,
-)
+from hsc_pipeline.__main__ import build_parser, main
+from hsc_pipeline.calibration.settings import load_calibration
 from hsc_pipeline.catalogue import EVIDENCE, FOLDER, UNITS, diseases, products, values_for
 from hsc_pipeline.stages import STAGES
 from hsc_pipeline.study import load_study
-from hsc_pipeline.study_file import ArmFile, Event, ReleaseData, Sampling, Span, StudyFile, Sweep, Uncertainty
-from hsc_pipeline.study_trial import DesignSearch, Futility, Historical, Safety, Trial
 from hsc_pipeline.tables import Table
-from hsc_pipeline.tracking.settings import ClonesFile, Privacy, Rules, Sites, StemCells, TrackingFile
+from hsc_pipeline.tracking.settings import load_tracking
 from hsc_pipeline.yaml_files import read_yaml
 
 REPOSITORY = Path(__file__).parents[1]
@@ -90,105 +86,13 @@ def meets(text: str) -> set[str]:
 
 # Keys of the study file
 
-SECTIONS = [
-    (StudyFile, "Keys of the file"),
-    (ArmFile, "Keys of an arm"),
-    (ReleaseData, "Keys of product_data"),
-    (Sampling, "Keys of sampling"),
-    (Event, "Keys of an event"),
-    (Sweep, "Keys of sweep"),
-    (Span, "Keys of a span"),
-    (Uncertainty, "Keys of uncertainty"),
-    (Trial, "Keys of trial"),
-    (Historical, "Keys of historical"),
-    (Futility, "Keys of futility"),
-    (Safety, "Keys of safety"),
-    (DesignSearch, "Keys of search"),
-    (TrackingFile, "Keys of a tracking file"),
-    (ClonesFile, "Keys of a table of clones"),
-    (Sites, "Keys of sites"),
-    (Rules, "Keys of rules"),
-    (StemCells, "Keys of stem_cells"),
-    (Privacy, "Keys of privacy"),
-    (CalibrationFile, "Keys of a calibration file"),
-    (PatientFile, "Keys of a patient"),
-    (Parameter, "Keys of a parameter"),
-    (PriorFile, "Keys of a prior"),
-    (StructureFile, "Keys of a structure"),
-    (Statistics, "Keys of statistics"),
-]
-
-
-def type_of(schema: dict) -> str:
-    """Say a JSON Schema type in words, with its limits."""
-    if "const" in schema:
-        return f"`{schema['const']}`"
-    if "enum" in schema:
-        return " or ".join(f"`{choice}`" for choice in schema["enum"])
-    if "anyOf" in schema:
-        return "; or ".join(type_of(choice) for choice in schema["anyOf"])
-    if "$ref" in schema:
-        headings = {model.__name__: heading for model, heading in SECTIONS}
-        return f"mapping, see *{headings[schema['$ref'].rpartition('/')[2]]}*"
-    if "$ref" in json.dumps(schema.get("additionalProperties", {})):
-        return f"mapping of names, each: {type_of(schema['additionalProperties'])}"
-    words = {
-        "array": "list",
-        "boolean": "true or false",
-        "integer": "whole number",
-        "null": "nothing",
-        "object": "mapping of names to numbers or choices",
-        "string": "text",
-    }
-    items = f"; each: {type_of(schema['items'])}" if "items" in schema else ""
-    return words.get(schema["type"], schema["type"]) + limits(schema) + items
-
-
-def limits(schema: dict) -> str:
-    """Say the limits of a JSON Schema type."""
-    kinds = {
-        "exclusiveMinimum": "above {}",
-        "minimum": "from {}",
-        "minItems": "at least {}",
-        "exclusiveMaximum": "below {}",
-        "maximum": "to {}",
-        "maxItems": "at most {}",
-        "maxLength": "at most {} letters",
-        "pattern": "`{}`",
-    }
-    found = [form.format(shown(schema[kind])) for kind, form in kinds.items() if kind in schema]
-    return "".join(f", {limit}" for limit in found)
-
-
-def shown(limit: float | str) -> str:
-    """Say a limit, whole numbers with thousands apart."""
-    return limit if isinstance(limit, str) else f"{int(limit):,}" if limit == int(limit) else f"{limit:g}"
-
-
-def default_of(model: type, key: str) -> str:
-    """The default of a key as YAML would hold it."""
-    field = model.model_fields[key]
-    if field.is_required():
-        return "required"
-    default = field.get_default(call_default_factory=True)
-    return "its own" if isinstance(default, BaseModel) else f"`{json.dumps(default)}`"
-
-
-def key_table(model: type) -> str:
-    """The table of a model's keys, as config/README.md holds it."""
-    lines = ["| key | type | default | description |", "|---|---|---|---|"]
-    for key, schema in model.model_json_schema()["properties"].items():
-        description = schema["description"].replace("<", "&lt;")
-        lines.append(f"| `{key}` | {type_of(schema)} | {default_of(model, key)} | {description} |")
-    return "\n".join(lines) + "\n"
-
 
 @pytest.mark.parametrize(("model", "heading"), SECTIONS)
 def test_the_tables_of_keys_are_current(model, heading):
     text = (REPOSITORY / "config/README.md").read_text()
     section = text.partition(f"## {heading}\n")[2].partition("\n## ")[0]
     rows = "".join(line + "\n" for line in section.splitlines() if line.startswith("|"))
-    assert rows == key_table(model), f"config/README.md, {heading}, should hold:\n{key_table(model)}"
+    assert rows == key_table(model), "config/README.md is stale: python docs/site/keys.py writes it"
 
 
 # Names
@@ -237,8 +141,8 @@ def test_every_stage_has_a_chapter_that_the_first_page_links():
 
 
 def test_no_stage_imports_a_later_one():
-    """One direction, as the first page says."""
-    order = re.findall(r"^   -> (\w+) ", (REPOSITORY / "docs/index.md").read_text(), re.MULTILINE)
+    """One direction, as the chapter on the whole says."""
+    order = re.findall(r"^   -> (\w+) ", (REPOSITORY / "docs/chain.md").read_text(), re.MULTILINE)
     assert set(order) == set(CHAPTERS)
     for place, stage in enumerate(order):
         folder = REPOSITORY / "hsc_pipeline"
@@ -270,34 +174,147 @@ def test_a_disease_file_with_the_listed_values_is_enough():
 # Commands and examples
 
 
+SUBCOMMANDS = next(a for a in build_parser()._actions if isinstance(a, argparse._SubParsersAction)).choices
+COMMANDS = re.compile(r"^(?:\. \S+ && )?(python -m hsc_pipeline|hsc_pipeline|snakemake)(?= )(.*)$")
+
+
+def commands(document: Path) -> list[tuple[str, list[str]]]:
+    """Program and arguments of every command line that is quoted, without its comment."""
+    found = []
+    for line in code(document).splitlines():
+        text = re.split(r"\s{3,}|\s# ", line.strip())[0]
+        if match := COMMANDS.match(text):
+            found.append((match[1], shlex.split(match[2])))
+    return found
+
+
 @documents
-def test_quoted_commands_exist(document, capsys):
+def test_quoted_make_targets_exist(document):
     targets = set(re.findall(r"^([a-z][\w-]*):", (REPOSITORY / "Makefile").read_text(), re.MULTILINE))
     for line in code(document).splitlines():
-        for target in re.findall(r"^make(?: \w+=\S+)* ([a-z][\w-]*)", line):
-            assert target in targets
-        for subcommand in re.findall(r"python -m hsc_pipeline (\w[\w-]*)", line):
-            with pytest.raises(SystemExit) as ended:
-                main([subcommand, "--help"])
-            assert ended.value.code == 0, subcommand
-        for file in re.findall(r"(?:--configfile|hsc_pipeline check) (config/\S+)", line):
-            assert (REPOSITORY / file).is_file(), file
+        named = re.match(r"make((?: \w+=\S+| [a-z][\w-]*)+)(?:\s{2,}.*|\s*)$", line)
+        if named and "FILE" not in line:
+            assert {word for word in named[1].split() if "=" not in word} <= targets, line
 
 
-def examples() -> Iterator[str]:
+@documents
+def test_quoted_commands_are_understood(document, monkeypatch, capsys):
+    """Parsed by the program's own parser; what is quick, and reads alone, is run."""
+    monkeypatch.chdir(REPOSITORY)
+    for program, arguments in commands(document):
+        if program == "snakemake":
+            get_argument_parser().parse_args(arguments)
+            continue
+        if arguments[1:] in ([], ["--help"]):
+            assert arguments[0] in (*SUBCOMMANDS, "COMMAND", "--help", "--version")
+            continue
+        build_parser().parse_args([re.sub("^N$", "1", word) for word in arguments])
+        reads = arguments[0] in ("catalogue", "schema") or (
+            arguments[0] == "check" and arguments[1].startswith("config/")
+        )
+        if reads and not any("<" in word for word in arguments):
+            assert main(arguments) == 0, arguments
+            assert capsys.readouterr().out
+
+
+def test_the_commands_of_the_tutorial_are_seen():
+    """What the tests above go by."""
+    found = commands(REPOSITORY / "docs/tutorial.md")
+    assert ("snakemake", ["--cores", "all", "--configfile", "my_studies/more_copies.yaml"]) in found
+    assert ("python -m hsc_pipeline", ["check", "config/config.yaml"]) in found
+
+
+def quoted_runs() -> list[tuple[str, ...]]:
+    """Targets and study files of the documents' Snakemake commands, of files that come with the project."""
+    runs = set()
+    for document in DOCUMENTS:
+        for program, arguments in commands(document):
+            if program == "snakemake":
+                parsed = get_argument_parser().parse_args(arguments)
+                files = [str(file) for file in parsed.configfile or []]
+                whole = files or not parsed.targets  # not the name of a target alone
+                here = all((REPOSITORY / file).is_file() for file in files)
+                if whole and here and parsed.workflow_profile is None:
+                    runs.add((*sorted(parsed.targets), *(["--configfile", *files] if files else [])))
+    return sorted(runs)
+
+
+@pytest.mark.parametrize("arguments", quoted_runs(), ids=" ".join)
+def test_quoted_runs_are_planned(arguments, tmp_path):
+    """A dry run in a folder of its own plans jobs."""
+    for name in ("config", "hsc_pipeline", "profiles", "workflow", "Snakefile"):
+        (tmp_path / name).symlink_to(REPOSITORY / name)
+    done = subprocess.run(
+        [sys.executable, "-m", "snakemake", *arguments, "--dry-run", "--quiet", "all", "--cores", "1"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+LOADERS = {"study": load_study, "tracking": load_tracking, "calibration": load_calibration}
+
+
+def examples() -> Iterator[object]:
+    """Every file of the documents that says its kind."""
     for document in DOCUMENTS:
         for language, text in blocks(document):
-            if language == "yaml" and text.startswith("kind: study"):
-                yield text
+            if language == "yaml" and (kind := re.match(r"kind: (\w+)", text)):
+                yield pytest.param(kind[1], text, id=f"{document.stem}-{kind[1]}")
 
 
-def test_example_study_files_are_good():
-    found = list(examples())
-    assert any(text in (REPOSITORY / "README.md").read_text() for text in found)
-    for text in found:
-        study = load_study(yaml.safe_load(text), "README.md")
-        assert len(text.splitlines()) <= 15
-        assert len(study.arms) > 1
+@pytest.mark.parametrize(("kind", "text"), list(examples()))
+def test_example_files_are_good(kind, text, tmp_path, monkeypatch, capsys):
+    """As `check` sees them; empty files, which are not read, stand for the tables of a reader."""
+    monkeypatch.chdir(tmp_path)
+    Path("config").symlink_to(REPOSITORY / "config")
+    readers = [path for path in re.findall(r"[\w/]+\.(?:tsv|csv)(?:\.gz)?", text) if not Path(path).exists()]
+    for path in readers:
+        Path(path).parent.mkdir(exist_ok=True)
+        Path(path).touch()
+    file = tmp_path / "example.yaml"
+    file.write_text(text)
+    loaded = LOADERS[kind](read_yaml(file), "example")
+    assert kind != "study" or len(loaded.arms) > 1
+    if not readers:
+        assert main(["check", str(file)]) == 0, capsys.readouterr().err
+
+
+def test_there_are_examples_of_a_study_and_of_a_disease_of_ones_own():
+    texts = [example.values[1] for example in examples()]
+    readme = (REPOSITORY / "README.md").read_text()
+    assert any(text in readme and len(text.splitlines()) <= 15 for text in texts)
+    assert any("\ncatalogue:\n" in text for text in texts)
+
+
+# The site
+
+
+def test_every_page_has_its_place_in_the_navigation_and_on_the_first_page():
+    pages = [page for part in NAVIGATION.values() for page in part]
+    assert len(pages) == len(set(pages))
+    exist = {
+        path.relative_to(REPOSITORY).with_suffix("").as_posix()
+        for pattern in include_patterns
+        for path in REPOSITORY.glob(pattern)
+    }
+    assert {*pages, root_doc} == exist
+    first = REPOSITORY / f"{root_doc}.md"
+    linked = {(first.parent / link).resolve() for link in re.findall(r"\]\(([^)#]+\.md)", first.read_text())}
+    assert {(REPOSITORY / f"{page}.md").resolve() for page in pages} == linked
+
+
+def test_generated_pages_hold_every_value_table_and_command():
+    values = generated.values()
+    assert all(f"{{#{generated.anchor(name)}}}" in values for name in VALUES - {"product.modification"})
+    of_products, of_diseases = generated.product_values(), generated.disease_values()
+    assert all(f"\n### {name}\n" in of_products for name in products())
+    assert all(f"## {name}\n" in of_diseases for name in diseases())
+    assert {"patients", "counts", "outcomes", "scores"} <= {
+        table.name for _, table in generated.found_tables()
+    }
+    assert "hsc_pipeline verify" in generated.commands()
 
 
 # Links, hosts and versions

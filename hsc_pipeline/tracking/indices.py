@@ -38,20 +38,17 @@ def diversity(counts) -> dict[str, float]:
     Returns
     -------
     dict of str to float
-        ``richness``; ``chao1``, bias-corrected [1]_; ``shannon`` in nats; ``simpson``, 1 - sum p^2;
-        ``inverse_simpson``; ``pielou``, Shannon over ln richness, NaN for a single clone; ``gini``;
-        ``uc50``, the fewest clones that hold strictly more than half (as INSPIIRED); ``uc50_half``,
-        at least half; ``top1`` and ``top10``, shares of the largest and of the ten largest.
+        ``richness``; ``chao1``, bias-corrected (Chao 1984, Scand J Stat 11:265; Chiu 2014,
+        10.1111/biom.12200); ``shannon`` in nats; ``simpson``, 1 - sum p^2; ``inverse_simpson``;
+        ``pielou``, Shannon over ln richness, NaN for a single clone; ``gini``; ``uc50``, the fewest
+        clones that hold strictly more than half (as INSPIIRED); ``uc50_half``, at least half;
+        ``top1`` and ``top10``, shares of the largest and of the ten largest.
         Without a clone: richness and chao1 0, the rest NaN.
 
     Raises
     ------
     UserError
         If a count is negative or not finite.
-
-    References
-    ----------
-    .. [1] Chao 1984, Scand J Stat 11:265; Chiu 2014, 10.1111/biom.12200
     """
     counts = np.asarray(counts, float).ravel()
     table = diversity_by_sample(np.zeros(len(counts), np.int64), counts, 1)
