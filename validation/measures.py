@@ -1,9 +1,14 @@
-"""What validation reads off the simulated tables: one number a patient."""
+"""What validation reads off the simulated tables: one number a patient.
+
+Tables are those of `hsc_pipeline.chain.simulate`, as data frames by name.
+"""
 
 import numpy as np
 import pandas as pd
 
 FEWEST_SITES = 100  # sites of a sample, as the published figures ask
+PG_PER_RED_CELL = 30  # haemoglobin, assumed
+FIRST_INFECTION_MONTH = 6  # from which infections count as those after treatment
 
 
 def lineage_fraction(tables: dict, lineage: str, month: float) -> pd.Series:
@@ -25,6 +30,21 @@ def vcn_ratio(tables: dict, lineage: str, month: float, to: str = "neutrophil") 
     """VCN of a lineage against another's, over patients who have any."""
     base = vcn(tables, to, month)
     return (vcn(tables, lineage, month) / base.where(base > 0)).dropna()
+
+
+def fraction_above(tables: dict, lineage: str, month: float, above: float) -> pd.Series:
+    """Whether the corrected fraction of a lineage is above a limit in %, 0 or 1."""
+    return (lineage_fraction(tables, lineage, month) > above).astype(float)
+
+
+def fraction_below(tables: dict, lineage: str, month: float, below: float) -> pd.Series:
+    """Whether the corrected fraction of a lineage is below a limit in %, 0 or 1."""
+    return (lineage_fraction(tables, lineage, month) < below).astype(float)
+
+
+def t_cells_above(tables: dict, month: float, above: float) -> pd.Series:
+    """Whether T cells are above a count per microlitre, 0 or 1."""
+    return (cd3_count(tables, month) > above).astype(float)
 
 
 def cd3_count(tables: dict, month: float) -> pd.Series:
@@ -56,6 +76,25 @@ def haemoglobin_of_the_product(tables: dict, month: float) -> pd.Series:
     return readout(tables, "therapeutic_haemoglobin", month) / 100 * readout(tables, "haemoglobin", month)
 
 
+def other_haemoglobin(tables: dict, month: float) -> pd.Series:
+    """The haemoglobin that the product does not bring, g/dL."""
+    return readout(tables, "haemoglobin", month) - haemoglobin_of_the_product(tables, month)
+
+
+def haemoglobin_per_cell(tables: dict, month: float) -> pd.Series:
+    """The product's haemoglobin in a corrected red cell, pg."""
+    share = readout(tables, "therapeutic_haemoglobin", month)
+    corrected = lineage_fraction(tables, "red_cell", month)
+    return (PG_PER_RED_CELL * share / corrected.where(corrected > 0)).dropna()
+
+
+def not_transfused(tables: dict, month: float) -> pd.Series:
+    """Whether the patient's own haemoglobin needs no transfusions, 0 or 1."""
+    rows = tables["readouts"]
+    rows = rows[(rows["readout"] == "haemoglobin") & (rows["month"] == month)].set_index("patient")
+    return (rows["state"] == "ok").astype(float)
+
+
 def recovery_day(tables: dict, cell: str) -> pd.Series:
     """Day of neutrophil or platelet recovery of those who were infused."""
     return tables["recovery"].set_index("patient")[f"{cell}_recovery_day"].dropna()
@@ -73,6 +112,22 @@ def stem_cells(tables: dict) -> pd.Series:
     marrow = tables["marrow"]
     start = marrow[marrow["month"] == 0].set_index("patient")
     return start[["host", "uncorrected", "corrected"]].sum(axis=1)
+
+
+def product_copies(tables: dict) -> pd.Series:
+    """Copies per cell of the product."""
+    return tables["products"].set_index("patient")["mean_copies"]
+
+
+def stem_cells_corrected(tables: dict, month: float) -> pd.Series:
+    """Stem cells that are corrected, of all, %."""
+    here = _marrow(tables, month)
+    return 100 * here["corrected"] / here[["host", "uncorrected", "corrected"]].sum(axis=1)
+
+
+def stem_cell_copies(tables: dict, month: float) -> pd.Series:
+    """Copies per stem cell, of all."""
+    return stem_cells_corrected(tables, month) / 100 * _marrow(tables, month)["copies_per_corrected"]
 
 
 def sites(tables: dict, lineage: str, month: float) -> pd.Series:
@@ -103,6 +158,24 @@ def chao1_ratio(tables: dict, lineage: str, month: float) -> pd.Series:
 def fragments_per_site(tables: dict, lineage: str, month: float) -> pd.Series:
     """Mean fragments of a site."""
     return _large(tables, lineage, month).mean()
+
+
+def dominant(tables: dict, above: float, by_month: float) -> pd.Series:
+    """Whether a site makes up more than a share of any sample with a hundred sites by a month, 0 or 1."""
+    rows = tables["integration_sites"]
+    rows = rows[rows["month"] <= by_month]
+    sample = rows.groupby(["patient", "lineage", "month"])["fragments"]
+    share = sample.max() / sample.sum()
+    hit = share[(share > above) & (sample.size() >= FEWEST_SITES)].index.get_level_values("patient")
+    patients = tables["patients"]["patient"]
+    return pd.Series(patients.isin(hit).to_numpy(float), index=patients)
+
+
+def overlap(tables: dict, lineage: str, months: list[float]) -> pd.Series:
+    """Share of the sites of a visit that the next visit shows."""
+    first, second = (_named(tables, lineage, month) for month in months)
+    found = {p: len(first[p] & second[p]) / len(first[p]) for p in first.keys() & second.keys()}
+    return pd.Series(found, dtype=float)
 
 
 def lincoln_petersen(tables: dict, lineage: str, months: list[float]) -> pd.Series:
@@ -145,6 +218,29 @@ def protected_by(tables: dict, cell: str, month: float) -> pd.Series:
     rows = tables["reconstitution"]
     rows = rows[(rows["cell"] == cell) & (rows["month"] <= month)]
     return (rows.groupby("patient")["score"].max() >= 100 - 1e-9).astype(float)
+
+
+def igg_independent(tables: dict, month: float) -> pd.Series:
+    """Whether the patient makes enough immunoglobulin to stop its replacement, 0 or 1."""
+    rows = tables["immune_markers"]
+    return rows[rows["month"] == month].set_index("patient")["igg_independent"].astype(float)
+
+
+def infections_per_year(tables: dict, who: str) -> pd.Series:
+    """Severe infections per year of follow-up: those drawn from month 6 on, or expected of the untreated."""
+    risk = tables["infection_risk"]
+    if who == "untreated":
+        return risk[risk["who"] == who].groupby("patient")["hazard_per_year"].first()
+    patients, last = tables["patients"]["patient"], risk["month"].max()
+    drawn = tables["infection_episodes"]
+    drawn = drawn[(drawn["who"] == who) & (drawn["month"] > FIRST_INFECTION_MONTH)]
+    per_patient = drawn.groupby("patient").size().reindex(patients, fill_value=0)
+    return per_patient * 12 / (last - FIRST_INFECTION_MONTH)
+
+
+def _marrow(tables: dict, month: float) -> pd.DataFrame:
+    rows = tables["marrow"]
+    return rows[rows["month"] == month].set_index("patient")
 
 
 def _counts(tables: dict, lineage: str, month: float) -> pd.DataFrame:
