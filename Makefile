@@ -46,9 +46,9 @@ $(VENV)/.docs: requirements-docs.lock $(INSTALLED)
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-docs.lock
 	@touch $@
 
-# Published outcomes beside simulated ones; writes docs/validation.md.
+# Published outcomes beside simulated ones; writes docs/validation.md. VALIDATION_DATA=<folder>: single patients too.
 validate: setup
-	$(BIN)/python validation/run.py
+	VALIDATION_DATA="$(VALIDATION_DATA)" $(BIN)/python validation/run.py
 
 # Small tables of a simulated study in each format, for the tests and for tracking in a fresh clone.
 example: setup

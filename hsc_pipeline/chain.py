@@ -37,8 +37,10 @@ def simulate_arm(study: Study, arm: str, patients: Sequence[int] | None = None) 
     return simulate(settings, arm, numbers)
 
 
-def simulate(settings: Mapping[str, Settings], arm: str, numbers: Sequence[int]) -> dict[str, pa.Table]:
-    """Return the same of some patients under settings by stage."""
+def simulate(
+    settings: Mapping[str, Settings], arm: str, numbers: Sequence[int], immunity: bool = True
+) -> dict[str, pa.Table]:
+    """Return the same of some patients under settings by stage, without `immunity` up to the blood."""
 
     def split(tables: Mapping[str, pa.Table], *names: str) -> list[dict]:
         return [by_patient(tables[name], numbers) for name in names]
@@ -63,7 +65,7 @@ def simulate(settings: Mapping[str, Settings], arm: str, numbers: Sequence[int])
         )
     )
     before = {"events": happens, **made, **marrow, **blood}
-    scores = join(assess_patients(rows, before, settings["immunity"]))
+    scores = join(assess_patients(rows, before, settings["immunity"])) if immunity else {}
     return {"patients": plan, **before, **scores}
 
 
