@@ -3,21 +3,21 @@
 import itertools
 
 import numpy as np
-import pandas as pd
 import pytest
+from calibration_toys import birth_death_log_likelihood
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hsc_pipeline.calibration.exact import (
-    birth_death_log_likelihood,
+    capture_history,
     captures_log_likelihood,
-    founders_log_likelihood,
     founders_posterior,
     grid_posterior,
     grid_quantile,
-    reweight,
+    population_posterior,
 )
-from hsc_pipeline.calibration.priors import Prior, sample
+from hsc_pipeline.calibration.priors import Prior
+from hsc_pipeline.calibration.statistics import Sample
 from hsc_pipeline.errors import UserError
 from hsc_pipeline.tracking.coalescence import FOUNDERS, coalescence_posterior
 
@@ -93,7 +93,7 @@ def test_the_most_likely_population_is_petersens():
 @settings(max_examples=20, deadline=None)
 @given(st.integers(1, 4), st.floats(0.05, 2), st.floats(0, 2), st.floats(0.1, 1))
 def test_birth_death_totals_solve_the_master_equation(founders, division, loss, years):
-    """Against the matrix exponential of the generator, cut at 200 cells."""
+    """The oracle of the toys, against the matrix exponential of the generator, cut at 200 cells."""
     from scipy.sparse import diags
     from scipy.sparse.linalg import expm_multiply
 
@@ -119,33 +119,21 @@ def test_rates_without_loss_and_in_balance_have_their_limits():
     assert np.exp(birth_death_log_likelihood(0, 5, 0.8, 0.8, 2.0)) == pytest.approx((1.6 / 2.6) ** 5)
 
 
-def test_reweighting_prior_draws_is_the_direct_posterior():
-    """20,000 prior draws against the grid; quantiles off by more than 4 standard errors have chance 1e-4.
-
-    Would fail if the likelihood were used twice, or not at all: the quantiles are 20 errors apart then.
-    """
-    prior = Prior("log_uniform", least=FOUNDERS[0] / CELL, most=FOUNDERS[-1] * CELL)
-    drawn = sample({"founders": prior}, 20_000, 3)
-    ln = founders_log_likelihood(420, 3, drawn["founders"].to_numpy())
-    again, effective = reweight(drawn, {"coalescences": ln}, seed=4)
-    grid = founders_posterior(420, 3)
-    assert 3000 < effective < 20_000
-    for level in (0.1, 0.5, 0.9):
-        error = np.sqrt(level * (1 - level) / effective)
-        low, high = (grid_quantile(grid, level + side * 4 * error) for side in (-1, 1))
-        assert low / CELL <= again["founders"].quantile(level) <= high * CELL
-    assert again.equals(reweight(drawn, {"coalescences": ln}, seed=4)[0])
+def test_the_posterior_of_a_population_is_near_petersens_and_no_less_than_what_was_seen():
+    """300 and 250 caught, 75 in both: 1,000 by Petersen, with a standard error of some 85."""
+    one, other = (Sample(12, np.arange(first, first + n), np.ones(n)) for first, n in ((0, 300), (225, 250)))
+    caught, seen = capture_history(one, other)
+    assert (caught, seen) == ([300, 250], 475)
+    found = population_posterior(caught, seen)
+    low, median, high = (grid_quantile(found, level) for level in (0.05, 0.5, 0.95))
+    assert 475 < low < 900 < median < 1100 < high < 1300
+    assert found["value"].iloc[0] >= seen
 
 
-def test_two_likelihoods_weigh_as_their_product():
-    """Normal toy: prior N(0, 1), data 1.0 (sd 0.5) and 0.2 (sd 0.7), 50,000 even draws: exact to 0.01."""
-    drawn = sample({"x": Prior("normal", median=0, spread=1)}, 50_000, 1)
-    x = drawn["x"].to_numpy()
-    data = {"one": -((1.0 - x) ** 2) / (2 * 0.5**2), "other": -((0.2 - x) ** 2) / (2 * 0.7**2)}
-    again, _ = reweight(drawn, data, seed=2)
-    precision = 1 + 1 / 0.5**2 + 1 / 0.7**2
-    assert again["x"].mean() == pytest.approx((1.0 / 0.5**2 + 0.2 / 0.7**2) / precision, abs=0.01)
-    assert again["x"].std() == pytest.approx(precision**-0.5, abs=0.01)
+def test_more_captures_narrow_the_population():
+    few, many = (population_posterior([n, n], int(2 * n - n * n / 2000)) for n in (200, 800))
+    spans = [grid_quantile(one, 0.95) / grid_quantile(one, 0.05) for one in (few, many)]
+    assert spans[1] < 0.7 * spans[0]
 
 
 def test_what_cannot_be_is_refused_in_a_sentence():
@@ -155,11 +143,3 @@ def test_what_cannot_be_is_refused_in_a_sentence():
         grid_posterior(np.full(3, -np.inf), np.array([1, 2, 3]))
     with pytest.raises(UserError, match="captures: 120 clones seen in all, 60, 50 by occasion"):
         captures_log_likelihood([60, 50], 120, np.array([200.0]))
-    with pytest.raises(UserError, match="birth-death totals: -1 cells from 3"):
-        birth_death_log_likelihood(-1, 3, 1.0, 1.0, 1.0)
-    far = sample({"x": Prior("normal", median=0, spread=1)}, 2000, 1)
-    with pytest.raises(UserError, match=r"likelihood of trees: leaves 1 of 2000 draws; needed: 50"):
-        reweight(far, {"trees": -((far["x"].to_numpy() - 40) ** 2) * 10}, seed=1)
-    with pytest.raises(UserError, match="leaves 0 of 2000"):
-        reweight(far, {"trees": np.full(2000, -np.inf)}, seed=1)
-    assert isinstance(far, pd.DataFrame)

@@ -1,22 +1,17 @@
-"""Likelihoods that are known exactly: posteriors on a grid, and weights for draws of other fits.
+"""Likelihoods that are known exactly: the posterior of one number on a grid, without a simulation.
 
-Where a likelihood is known, its statistics need no simulation: their posterior is computed on a grid, or
-draws of a fit to all other statistics are weighed by it and drawn anew.
+They stand beside the fit as a check that shares nothing with it but the data.
 """
-
-from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 
-from hsc_pipeline.calibration.infer import spread_over
 from hsc_pipeline.calibration.priors import Prior
-from hsc_pipeline.dynamics.rates import kendall_parameters
+from hsc_pipeline.calibration.statistics import Sample
 from hsc_pipeline.errors import UserError
 from hsc_pipeline.tracking.coalescence import FOUNDERS, MARROWS, log_likelihood
 
-LEAST_EFFECTIVE = 50  # independent draws that weights must leave
-MOST_TERMS = 100_000  # of the sum over founders with progeny
+POPULATIONS = np.geomspace(1, 1e7, 4000)  # clones, as likely as one another on the logarithm
 
 
 def grid_posterior(ln_likelihood: np.ndarray, grid: np.ndarray, prior: Prior | None = None) -> pd.DataFrame:
@@ -165,109 +160,17 @@ def captures_log_likelihood(
     return np.where(size >= seen, value, -np.inf)
 
 
-def birth_death_log_likelihood(
-    total: int, founders: int, division: np.ndarray, loss: np.ndarray, years: float
-) -> np.ndarray:
-    """Return ln P(total) of a linear birth-death process.
+def capture_history(one: Sample, other: Sample) -> tuple[list[int], int]:
+    """Return the clones caught at two occasions, and those caught at either."""
+    both = len(np.intersect1d(one.clones, other.clones, assume_unique=True))
+    caught = [len(one.clones), len(other.clones)]
+    return caught, sum(caught) - both
 
-    Of one founder the total is zero-modified geometric [1]_: zero with chance alpha, else one and a
-    geometric number with ratio beta (`dynamics.rates.kendall_parameters`).  The founders with progeny are
-    summed over.
 
-    Parameters
-    ----------
-    total, founders : int
-        Cells at the end and at the start.
-    division, loss : array_like of float
-        Per year and cell; broadcast.
-    years : float
+def population_posterior(caught: np.ndarray, seen: int) -> pd.DataFrame:
+    """Return the posterior of the clones of a closed population by captures alone, see `grid_posterior`.
 
-    Returns
-    -------
-    array of float
-
-    Raises
-    ------
-    UserError
-        If cells are negative, or so many that the sum has more than `MOST_TERMS` terms.
-
-    References
-    ----------
-    .. [1] Kendall 1948, Ann Math Stat 19:1, 10.1214/aoms/1177730285
+    Every clone is as easily caught as the next; where some are larger, this is of fewer than there are.
     """
-    from scipy.special import logsumexp
-
-    if total < 0 or founders < 1 or min(total, founders) > MOST_TERMS:
-        raise UserError(
-            f"birth-death totals: {total} cells from {founders}; allowed: none or more from one or more, the "
-            f"fewer of them up to {MOST_TERMS}"
-        )
-    birth, death = np.broadcast_arrays(np.asarray(division, float), np.asarray(loss, float))
-    alpha, beta = kendall_parameters(birth, death, years)
-    with np.errstate(divide="ignore"):
-        ln_alpha, ln_beta = np.log(alpha), np.log(beta)
-    ln_one = np.log1p(-alpha) + np.log1p(-beta)
-    if total == 0:
-        return founders * ln_alpha
-    j = np.arange(1, min(founders, total) + 1)
-    ways = _ln_choose(founders, j) + _ln_choose(total - 1, j - 1)
-    found = np.empty(ln_alpha.shape)
-    for at in np.ndindex(found.shape):
-        none = _times(founders - j, ln_alpha[at]) + _times(total - j, ln_beta[at])
-        found[at] = logsumexp(ways + none + j * ln_one[at])
-    return found
-
-
-def _times(n: np.ndarray, ln: float) -> np.ndarray:
-    """Return n ln, where none of an impossible is certain: 0 times minus infinity is 0."""
-    return np.where(n == 0, 0.0, n * ln) if np.isfinite(ln) else np.where(n == 0, 0.0, -np.inf)
-
-
-def _ln_choose(n: float, k: np.ndarray) -> np.ndarray:
-    from scipy.special import gammaln
-
-    return gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1)
-
-
-def reweight(
-    draws: pd.DataFrame, ln_likelihoods: Mapping[str, np.ndarray], seed: int, n: int | None = None
-) -> tuple[pd.DataFrame, float]:
-    """Draw anew in proportion to likelihoods: sampling importance resampling [1]_.
-
-    Parameters
-    ----------
-    draws : pandas.DataFrame
-        Of a posterior, or prior, that has not seen these data.
-    ln_likelihoods : mapping of str to array of float, shape (draws,)
-        By name of the data; independent given the parameters.
-    seed : int
-    n : int, optional
-        Draws to return; as many as there are.
-
-    Returns
-    -------
-    draws : pandas.DataFrame
-    effective : float
-        Independent draws that the weights leave, at most those given.
-
-    Raises
-    ------
-    UserError
-        If the weights leave fewer than `LEAST_EFFECTIVE`: the draws and these data disagree, or the draws
-        are too few.
-
-    References
-    ----------
-    .. [1] Rubin 1988, Bayesian Statistics 3:395
-    """
-    total = np.sum([np.asarray(ln, float) for ln in ln_likelihoods.values()], axis=0)
-    top = total.max()
-    weights = np.exp(total - top) if np.isfinite(top) else np.zeros(len(draws))
-    effective = float(weights.sum() ** 2 / max((weights**2).sum(), np.finfo(float).tiny))
-    if effective < min(LEAST_EFFECTIVE, len(draws)):
-        raise UserError(
-            f"likelihood of {', '.join(ln_likelihoods)}: leaves {effective:.0f} of {len(draws)} draws; "
-            f"needed: {LEAST_EFFECTIVE} or more, from more draws or priors nearer to these data"
-        )
-    rows = spread_over(weights / weights.sum(), n or len(draws), np.random.default_rng(seed))
-    return draws.iloc[rows].reset_index(drop=True), effective
+    grid = np.unique(np.round(POPULATIONS[seen <= POPULATIONS]))
+    return grid_posterior(captures_log_likelihood(caught, seen, grid), grid)

@@ -6,7 +6,7 @@ import pandas as pd
 from hsc_pipeline import __version__
 from hsc_pipeline.calibration import report_figures as figures
 from hsc_pipeline.calibration.draws import LIKENESS, POPULATION
-from hsc_pipeline.calibration.exact import founders_posterior, grid_quantile
+from hsc_pipeline.calibration.exact import founders_posterior, grid_quantile, population_posterior
 from hsc_pipeline.calibration.run import FITTED, KEPT_BACK, LEFT_OUT
 from hsc_pipeline.calibration.simulate import DERIVED
 from hsc_pipeline.privacy import HASHED
@@ -20,6 +20,7 @@ DERIVED_AS = {
     "engrafted": "corrected stem cells that engrafted",
     "residual_host": "share of the host's stem cells that conditioning left",
 }
+EXACT = "exact law, on a grid"
 MOST_DRAWN = 12  # panels of parameters; all stand in the tables
 MOST_PREDICTED = 40  # statistics in a figure
 STRONG = 0.3  # correlations that are named
@@ -123,15 +124,29 @@ def _derived(results) -> TextTable:
             rows.append([str(number + 1), what, *map(_short, (low, median, high)), "posterior, simulated"])
         for colonies, coalescences in seen:
             found = founders_posterior(colonies, coalescences, grid=GRID_OF_FOUNDERS)
-            ends = [_short(grid_quantile(found, level)) for level in (0.05, 0.5, 0.95)]
             what = f"founders, by {coalescences} coalescences of {colonies} colonies alone"
-            rows.append([str(number + 1), what, *ends, "exact law, on a grid"])
+            rows.append([str(number + 1), what, *_ends(found), EXACT])
+        for seen_twice in results.designs["captures"][number]:
+            found = population_posterior(seen_twice["caught"], seen_twice["seen"])
+            whose, months = (
+                f"{seen_twice['lineage'] or 'all'} clones",
+                " and ".join(f"{m:g}" for m in seen_twice["months"]),
+            )
+            what = f"{whose}, by captures of months {months} alone ({seen_twice['instrument']})"
+            rows.append([str(number + 1), what, *_ends(found), EXACT])
     caption = (
-        "What follows from the parameters and chance; beside it, where there are colonies, the exact law of "
-        "coalescences in a marrow that regrew by drift alone, as founders that are left."
+        "What follows from the parameters and chance. Beside it exact laws that share nothing with the fit "
+        "but the data: of coalescences of colonies in a marrow that regrew by drift alone, as founders that "
+        "are left; of clones caught at the first two stable visits, each as easily as the next. Where clones "
+        "differ in size, captures tell of the larger ones: fewer than there are. A stem cell with two copies "
+        "is two clones."
     )
     head = ["patient", "what", "5 %", "median", "95 %", "from"]
     return TextTable(caption, head, rows, numbers=(2, 3, 4))
+
+
+def _ends(posterior: pd.DataFrame) -> list[str]:
+    return [_short(grid_quantile(posterior, level)) for level in (0.05, 0.5, 0.95)]
 
 
 def recovery(results) -> Section:

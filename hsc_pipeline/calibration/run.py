@@ -10,9 +10,10 @@ import pandas as pd
 
 from hsc_pipeline.calibration import draws
 from hsc_pipeline.calibration.data import Design, read_patients
+from hsc_pipeline.calibration.exact import capture_history
 from hsc_pipeline.calibration.plans import Calibration
 from hsc_pipeline.calibration.simulate import Person, labelled, simulate_rows
-from hsc_pipeline.calibration.statistics import statistics
+from hsc_pipeline.calibration.statistics import Measured, statistics
 from hsc_pipeline.errors import UserError
 
 FITTED, KEPT_BACK, LEFT_OUT, CONSTANT = "fitted", "kept_back", "left_out", "constant"
@@ -33,7 +34,7 @@ def observe(calibration: Calibration) -> tuple[pd.DataFrame, dict]:
         ``statistic, value, use``: fitted, kept_back or left_out.
     designs : dict
         Of each patient ``patients``, `data.Design.as_dict`; ``remarks``, what is not used; and
-        ``coalescences``, (colonies, coalescences).
+        ``coalescences``, (colonies, coalescences); ``captures``, see `captures_of`.
     """
     patients = read_patients(calibration)
     asked = calibration.file.statistics
@@ -54,7 +55,30 @@ def observe(calibration: Calibration) -> tuple[pd.DataFrame, dict]:
         "patients": designs,
         "remarks": [list(patient.remarks) for patient in patients],
         "coalescences": [[list(row[1:]) for row in patient.measured.colonies] for patient in patients],
+        "captures": [captures_of(patient.measured, asked.stable_month) for patient in patients],
     }
+
+
+def captures_of(measured: Measured, stable_month: float) -> list[dict]:
+    """Return the clones caught at the first two stable visits, and at either, by instrument and lineage."""
+    found = []
+    for instrument, lineages in measured.samples.items():
+        for lineage, samples in lineages.items():
+            stable = [sample for sample in samples if sample.month >= stable_month and len(sample.clones)]
+            if len(stable) < 2:
+                continue
+            caught, seen = capture_history(*stable[:2])
+            months = [sample.month for sample in stable[:2]]
+            found.append(
+                {
+                    "instrument": instrument,
+                    "lineage": lineage,
+                    "months": months,
+                    "caught": caught,
+                    "seen": seen,
+                }
+            )
+    return found
 
 
 def use_of(name: str, asked) -> str:
