@@ -83,6 +83,19 @@ def test_of_several_patients_there_is_a_study_each_and_one_of_a_new_one(tmp_path
         load_study(written)
 
 
+def test_what_the_catalogue_counts_is_a_whole_number_in_the_posterior(tmp_path):
+    """Medians of an even number of draws too."""
+    content = changed(example(), structures=[])
+    content["parameters"]["lab.fragment_lengths"] = None
+    calibration = load_calibration(content)
+    write_studies(calibration, draws_of(calibration), f"{tmp_path}/posterior.csv", f"{tmp_path}/study.yaml")
+    rows = pd.read_csv(tmp_path / "posterior.csv")
+    assert (rows["lab.fragment_lengths"] % 1 == 0).all()
+    assert rows["lab.fragment_lengths"].nunique() > 10
+    assert (rows[CAPTURE] % 1 != 0).all()
+    assert read_yaml(tmp_path / "study.yaml")["set"]["lab.fragment_lengths"] % 1 == 0
+
+
 def test_a_posterior_at_the_end_of_its_prior_is_named():
     rows = pd.DataFrame({"parameter": ["a", "b", "c"], "shift": [0.5, 2.5, -3.0]})
     assert [said.split(":")[0] for said in said_of_ends(rows)] == [

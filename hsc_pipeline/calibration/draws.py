@@ -72,7 +72,7 @@ def draw(structure: Structure, patients: int, n: int, seed: int, what: str, box:
         rng = stream(seed, f"calibration.draws.{what}.{name}")
         drawn = _group(structure.parameters[name].prior, patients, n, rng, box, members[name])
         found[members[name]] = drawn
-    return _whole(found[list(priors)], structure)
+    return whole_numbers(found[list(priors)], structure.parameters)
 
 
 def within(priors: Mapping[str, Prior], box: Box | None) -> dict[str, Prior]:
@@ -144,9 +144,8 @@ def new_patients(draws: pd.DataFrame, parameters: Mapping[str, Fitted], seed: in
     return pd.DataFrame(found)
 
 
-def _whole(theta: pd.DataFrame, structure: Structure) -> pd.DataFrame:
-    for column in theta.columns:
-        one = structure.parameters.get(column.split("@")[0].removeprefix(POPULATION))
-        if one is not None and one.whole:
-            theta[column] = np.round(theta[column])
-    return theta
+def whole_numbers(theta: pd.DataFrame, parameters: Mapping[str, Fitted]) -> pd.DataFrame:
+    """Return parameters with those that the catalogue counts rounded to whole numbers."""
+    of = {column: parameters.get(column.split("@")[0].removeprefix(POPULATION)) for column in theta.columns}
+    counted = [column for column, one in of.items() if one is not None and one.whole]
+    return theta.assign(**{column: np.round(theta[column]) for column in counted})

@@ -190,6 +190,7 @@ def predict(
     """Simulate draws of the posterior; return them, and where the data lie among them by statistic."""
     step = max(1, len(joint) // predictions)
     theta = joint.iloc[::step].head(predictions).reset_index(drop=True)
+    theta = draws.whole_numbers(theta, calibration.structures[calibration.fitted].parameters)
     found = run.simulate(calibration, calibration.fitted, "predict", theta, designs)
     good = found[found["failed"] == ""].drop(columns=run.NUMBERED).reset_index(drop=True)
     said = []

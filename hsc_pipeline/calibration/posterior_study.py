@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from hsc_pipeline.calibration.draws import columns_of, new_patients
+from hsc_pipeline.calibration.draws import columns_of, new_patients, whole_numbers
 from hsc_pipeline.calibration.plans import Calibration, Structure
 
 VISITS = (1, 3, 6, 12, 24, 36, 48, 60)  # months, to the horizon of a trial
@@ -51,6 +51,7 @@ def _write(
     from hsc_pipeline.calibration.run import write_frame
     from hsc_pipeline.tables import replacing
 
+    draws = whole_numbers(draws, calibration.structures[calibration.fitted].parameters)
     write_frame(posterior, draws)
     content = study_of(calibration, patient, draws, posterior.as_posix())
     head = (
@@ -79,6 +80,7 @@ def study_of(calibration: Calibration, patient: int | None, draws: pd.DataFrame,
     chosen = calibration.set_of(calibration.fitted, patient) if patient is not None else {}
     chosen = chosen or _of_all(calibration, structure)
     medians = {name: float(np.median(column)) for name, column in draws.items()}
+    medians = {name: round(m) if structure.parameters[name].whole else m for name, m in medians.items()}
     name = f"{calibration.name[:30]}_{'new' if patient is None else f'p{patient + 1}'}"
     return {
         "kind": "study",
