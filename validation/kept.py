@@ -42,15 +42,18 @@ def of_cohorts(worlds: pd.DataFrame, published: Mapping, asked: Mapping) -> tupl
     Parameters
     ----------
     worlds : pandas.DataFrame
-        ``row, world, value, failed``.
+        ``row, world, value, failed``; worlds below 0 have the catalogue's own values.
     published, asked : mapping
         published.yaml and tolerances.yaml.
     """
     wide = worlds.pivot(index="row", columns="world", values="value")
+    own = wide[[world for world in wide.columns if world < 0]].median(axis=1)
+    wide = wide[[world for world in wide.columns if world >= 0]]
     lines, simulated, ranks, units = [], [], [], []
     for row in rows_of(published):
         values = with_error(wide.loc[row["id"]].to_numpy(float), row, asked["errors"], asked["seed"])
-        line = {"row": row["id"], "published": row["published"]} | placed(row["published"], values)
+        line = {"row": row["id"], "published": row["published"], "own": own[row["id"]]}
+        line |= placed(row["published"], values)
         lines.append(line)
         if "sets" not in row:
             simulated.append(values)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import kept  # the module beside this one
+import numpy as np
 import pandas as pd
 from ranks import Rank, out_of_reach
 
@@ -13,6 +14,10 @@ from hsc_pipeline.yaml_files import read_yaml
 FOLDER = Path(__file__).parent
 PAGE = FOLDER.parent / "docs" / "validation.md"
 FIGURE = FOLDER.parent / "docs" / "images" / "validation_coverage.svg"
+COLUMNS = (
+    *("trial", "outcome", "published", "patients", "own values", "middle", "50 %", "90 %"),
+    *("published is", "sets", "source"),
+)
 MEANING = {
     "met": "as the model expects",
     "too narrow": "fewer than the model expects: its intervals are too narrow, or in the wrong place",
@@ -97,8 +102,8 @@ def cohort_tables(of: Mapping) -> str:
     lines = {line["row"]: line for line in of["cohorts"].to_dict("records")}
     found = [
         "## Published outcomes\n",
-        "| trial | outcome | published | patients | middle | 50 % | 90 % | published is | sets | source |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        "| " + " | ".join(COLUMNS) + " |",
+        "|---" * len(COLUMNS) + "|",
     ]
     for row in kept.rows_of(of["published"]):
         line = lines[row["id"]]
@@ -109,6 +114,7 @@ def cohort_tables(of: Mapping) -> str:
             row["what"],
             f"{shown(row['published'])} {row['unit']}".strip(),
             patients_of(row, of["published"]["studies"][row["study"]]),
+            shown(line["own"]) if np.isfinite(line["own"]) else "none",
             shown(line["middle"]) + some,
             *ranges,
             place(line),

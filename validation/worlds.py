@@ -2,7 +2,7 @@
 
 In a world every study has patients of its own, and every cohort the published size as far as its
 study simulates as many.  Draws are by name of the value, so a world has the same values in every study
-in which they are possible together.
+in which they are possible together.  Worlds with a negative number have the catalogue's own values.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -84,13 +84,15 @@ def simulate_cohorts(
     worlds, seed : int
         How many worlds there are.
     first, last : int
-        Worlds to simulate.
+        Worlds to simulate; below 0 at the catalogue's own values.
     """
     settings, drawn = drawn_values(study_of(entry["content"], seed), worlds, seed)
     patients = entry["simulated"]
     for world in range(first, last + 1):
-        here = at_point(settings, {name: float(values[world]) for name, values in drawn.items()})
-        numbers = range(world * patients, (world + 1) * patients)
+        values = {name: float(of[world]) for name, of in drawn.items()} if world >= 0 else {}
+        here = at_point(settings, values)
+        place = world if world >= 0 else worlds - 1 - world
+        numbers = range(place * patients, (place + 1) * patients)
         try:
             tables = simulate(here, ARM, numbers, immunity=False)
             if entry.get("immunity"):
