@@ -8,8 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hsc_pipeline.catalogue import values_for
-from hsc_pipeline.study import load_study
+from hsc_pipeline.catalogue import default_product, values_for
 
 FOLDER = Path(__file__).parents[1] / "validation"
 
@@ -105,9 +104,9 @@ def synthetic(published: float, **more: object) -> tuple[dict, dict, pd.DataFram
     rows.append({**row, "id": "used", "published": 1e9, "sets": "a.value"})
     worlds = pd.DataFrame(
         {
-            "row": ["free"] * 20 + ["used"] * 20,
-            "world": [*range(20)] * 2,
-            "value": [*np.arange(1.0, 21.0)] * 2,
+            "row": ["free"] * 21 + ["used"] * 21,
+            "world": [*range(-1, 20)] * 2,  # the first at the catalogue's own values
+            "value": [77.0, *np.arange(1.0, 21.0)] * 2,
         }
     )
     asked = {"worlds": 20, "seed": 1, "levels": [0.5, 0.9], "chance": 0.9, "errors": {"none": 0.0}}
@@ -119,6 +118,8 @@ def test_a_row_that_set_a_default_is_not_counted(modules):
     lines, covered = modules["kept"].of_cohorts(worlds, published, asked)
     assert len(lines) == 2
     assert set(covered["rows"]) == {1}
+    assert set(lines["worlds"]) == {20}
+    assert set(lines["own"]) == {77}
     assert covered.set_index("level").loc[0.5, "share"] == 1
 
 
@@ -157,26 +158,11 @@ def test_every_row_is_well_formed(modules, of):
     assert set(published["rows"]) == set(published["studies"])
     for row in rows:
         content = published["studies"][row["study"]]["content"]
-        values = values_for(content["disease"], content.get("product") or own_product(content))
+        values = values_for(content["disease"], content.get("product") or default_product(content["disease"]))
         assert isinstance(row["error"], float) or row["error"] in errors, row["id"]
         assert row.get("sets", next(iter(values))) in values, row["id"]
         assert row.get("summary", "median") in modules["worlds"].SUMMARIES, row["id"]
         assert hasattr(modules["measures"], row["statistic"]["name"]), row["id"]
-
-
-def own_product(content: dict) -> str:
-    """The product of a disease that names none."""
-    study = load_study(
-        {
-            "kind": "study",
-            "schema_version": 1,
-            "name": "v",
-            "arms": [{"name": "arm"}],
-            "patients": 1,
-            **content,
-        }
-    )
-    return study.arms["arm"].product
 
 
 @pytest.mark.parametrize("trial", [1, 2, 4, 6, 7, 9, 12, 13, 17, 19, 20, 21, 22, 25, 26, 27, 28])

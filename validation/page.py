@@ -67,10 +67,14 @@ def verdicts(of: Mapping) -> str:
         "| | rows | count as | level | inside | expected by the model | worth | binomial interval | |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
-    names = {"cohorts": "published outcomes", "patients": "statistics of 18 patients"}
+    names = {
+        "cohorts": "published outcomes",
+        "patients": f"statistics of {of['patients']['subject'].nunique()} patients",
+    }
     levels = of["tolerances"]["levels"]
     lines += [
-        f"| {names[row.table]} | {row.rows} | {row.units} | {row.level:.0%} | **{row.share:.0%}** "
+        f"| {names[row.table]} | {row.rows} | {row.units} | {row.level:.0%} "
+        f"| **{row.share * row.units:.1f} of {row.units}**, {row.share:.0%} "
         f"| {row.expected_low:.0%} to {row.expected_high:.0%} | {row.worth:.0f} "
         f"| {row.binomial_low:.0%} to {row.binomial_high:.0%} | {MEANING[row.verdict]} |"
         for row in of["coverage"].itertuples()
