@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from hsc_pipeline.catalogue import default_product, values_for
+from hsc_pipeline.report.sections.trust import PUBLISHED
 
 FOLDER = Path(__file__).parents[1] / "validation"
 
@@ -179,6 +180,15 @@ def test_what_is_kept_is_of_the_published_rows(modules, of):
 
 def test_every_miss_has_a_reason_and_no_reason_is_stale(modules, of):
     assert set(of["misses"]["cohorts"]) == set(modules["page"].missed(of))
+
+
+def test_reports_quote_the_rows_of_the_page(modules, of):
+    quoted = modules["page"].quoted(of)
+    packaged = pd.read_csv(PUBLISHED, dtype=str, keep_default_na=False)
+    assert packaged.to_dict("records") == quoted.to_dict("records")
+    missed = set(modules["page"].missed(of))
+    ids = [row["id"] for row in modules["kept"].rows_of(of["published"])]
+    assert {name for name, said in zip(ids, quoted["verdict"], strict=True) if said == "outside"} == missed
 
 
 def test_the_page_is_of_the_rows_that_it_shows(modules, of):

@@ -1,4 +1,4 @@
-"""docs/validation.md and its figure, from the YAML files beside this one and the kept tables."""
+"""docs/validation.md, its figure and the table that reports quote, from what is published and kept."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +13,7 @@ from hsc_pipeline.yaml_files import read_yaml
 
 FOLDER = Path(__file__).parent
 PAGE = FOLDER.parent / "docs" / "validation.md"
+TABLE = FOLDER.parent / "hsc_pipeline" / "report" / "validation.csv"
 FIGURE = FOLDER.parent / "docs" / "images" / "validation_coverage.svg"
 COLUMNS = (
     *("trial", "outcome", "published", "patients", "own values", "middle", "50 %", "90 %"),
@@ -35,12 +36,40 @@ def given() -> dict:
 
 
 def write() -> None:
-    """Write the page and its figure."""
+    """Write the page, its figure and the table that reports quote."""
     from figure import draw
 
     of = given()
     PAGE.write_text(page(of), encoding="utf-8")
+    quoted(of).to_csv(TABLE, index=False, lineterminator="\n")
     FIGURE.write_text(draw(of["cohorts"], of["patients"], of["coverage"], free(of)), encoding="utf-8")
+
+
+def quoted(of: Mapping) -> pd.DataFrame:
+    """Return the published outcomes as reports quote them, as texts."""
+    lines = {line["row"]: line for line in of["cohorts"].to_dict("records")}
+    studies, found = of["published"]["studies"], []
+    for row in kept.rows_of(of["published"]):
+        line = lines[row["id"]]
+        low, middle, high = (shown(line[name]) for name in ("low90", "middle", "high90"))
+        found.append(
+            {
+                "disease": studies[row["study"]]["content"]["disease"],
+                "outcome": row["what"],
+                "published": published_as(row),
+                "patients": str(row["patients"]),
+                "simulated, 90 %": f"{middle} ({low} to {high})",
+                "verdict": "inside" if kept.is_inside(line, 0.9) else "outside",
+                "calibrated a default": "yes" if "sets" in row else "no",
+                "source": row["source"],
+            }
+        )
+    return pd.DataFrame(found)
+
+
+def published_as(row: Mapping) -> str:
+    """Return a published number with its unit."""
+    return f"{shown(row['published'])} {row['unit']}".strip()
 
 
 def free(of: Mapping) -> set[str]:
@@ -116,7 +145,7 @@ def cohort_tables(of: Mapping) -> str:
         cells = (
             str(row["trial"]),
             row["what"],
-            f"{shown(row['published'])} {row['unit']}".strip(),
+            published_as(row),
             patients_of(row, of["published"]["studies"][row["study"]]),
             shown(line["own"]) if np.isfinite(line["own"]) else "none",
             shown(line["middle"]) + some,

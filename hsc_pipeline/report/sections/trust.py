@@ -1,6 +1,5 @@
 """Validation of the models used: surrogates in patients kept apart, the simulator beside publications."""
 
-import re
 from functools import cache
 from pathlib import Path
 
@@ -41,12 +40,7 @@ def validation(results: Results) -> Section:
 @cache
 def published() -> pd.DataFrame:
     """Return published outcomes beside simulated ones, as texts: a row of docs/validation.md each."""
-    return pd.read_csv(PUBLISHED, dtype=str, keep_default_na=False).map(_plain)
-
-
-def _plain(text: str) -> str:
-    """Write ``1.05e+03`` as ``1,050``."""
-    return re.sub(r"\d[\d.]*e\+\d+", lambda match: f"{float(match.group()):,.0f}", text)
+    return pd.read_csv(PUBLISHED, dtype=str, keep_default_na=False)
 
 
 def _published_said(own: pd.DataFrame, rows: pd.DataFrame, disease: str) -> str:
@@ -82,9 +76,9 @@ def _published_table(own: pd.DataFrame, disease: str) -> TextTable:
         "source",
     ]
     caption = (
-        f"Published outcomes of {disease} beside those simulated under the catalogue: the middle and 90 % "
-        "interval of cohorts of the published number of patients. Inside: the published value or range meets "
-        "that interval."
+        f"Published outcomes of {disease} beside those simulated: the middle and 90 % interval of cohorts, "
+        "over patients and draws of the catalogue's uncertain values. Inside: the published value, with its "
+        "error, lies in that interval."
     )
     return TextTable(caption, names, own[names].to_numpy().tolist(), numbers=(2,))
 
