@@ -77,6 +77,29 @@ def test_the_page_fetches_nothing(finished):
     assert "@import" not in tags
 
 
+def test_a_hashed_report_holds_no_name_of_a_patient_a_sample_or_a_site(finished, tmp_path):
+    project, _ = finished
+    results = project / "results/tracking_example/tracking"
+    tidy = {name: str(results / f"{name}.parquet") for name in ("clones", "samples")}
+    seen = {name: pyarrow.parquet.read_table(file) for name, file in tidy.items()}
+    tidy["assay"] = str(results / "assay.txt")
+    names = {
+        str(name)
+        for table in seen.values()
+        for column in {"subject", "sample", "clone"} & {*table.column_names}
+        for name in table.column(column).to_pylist()
+    }
+    assert len(names) > 1000
+    topics = {name: str(results / f"{name}.parquet") for name in TOPIC_KEYS}
+    topics |= {name: str(results / f"{name}.csv") for name in ("near_sites", "collisions")}
+    settings = load_tracking(read_yaml(EXAMPLE)).as_dict()
+    page = tmp_path / "page.html"
+    for identifiers, shown in (("hashed", False), ("shown", True)):
+        write_page(page, tidy, topics, {**settings, "privacy": {"identifiers": identifiers}})
+        words = set(re.findall(r"[\w+\-]+", page.read_text()))
+        assert bool(words & names) is shown, words & names
+
+
 def test_a_second_run_has_nothing_to_do(finished):
     project, _ = finished
     code, output = snakemake(project, "--cores", "1", "-n", "tracking")
