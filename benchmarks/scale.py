@@ -9,9 +9,7 @@
 asserted.  Slurm needs root and Debian's packages: tests/slurm/cluster.sh.
 """
 
-import csv
 import os
-import re
 import resource
 import shutil
 import subprocess
@@ -22,6 +20,7 @@ from pathlib import Path
 
 import pandas as pd
 import yaml
+from jobs import read_jobs  # the module beside this one
 
 REPOSITORY, MEASURED = Path(__file__).parents[1], Path(__file__).with_name("scale.csv")
 PAGE = MEASURED.with_suffix(".md")
@@ -80,7 +79,7 @@ def run(executor: str, patients: int) -> dict:
         snakemake(folder, *arguments)
         wall, cpu = time.perf_counter() - start, spent(executor) - before
         results = folder / "results/scale"
-        jobs = [read_job(path) for path in sorted(results.glob("benchmarks/**/*.tsv"))]
+        jobs = read_jobs(results)
         files = [path for path in results.rglob("*") if path.is_file()]
         stages = pd.DataFrame(jobs).groupby("stage")["cpu"].sum()
         return {
@@ -95,22 +94,6 @@ def run(executor: str, patients: int) -> dict:
             # Jobs that are one whatever the cohort: they end the gain from more machines.
             **{f"wall s of job {job['name']}": job["wall"] for job in jobs if not job["batch"]},
         }
-
-
-def read_job(path: Path) -> dict:
-    """Return name, wall and CPU seconds and memory of one job, as Snakemake measured them."""
-    with path.open() as file:
-        [row] = csv.DictReader(file, delimiter="\t")
-    place, memory = path.with_suffix("").parts, row["max_rss"]
-    name = place[place.index("benchmarks") + 1 :]
-    return {
-        "stage": name[0],
-        "name": "/".join(name),
-        "batch": re.fullmatch(r"\d+-\d+", name[-1]) is not None,
-        "wall": float(row["s"]),
-        "cpu": float(row["cpu_time"]),
-        "memory": float(memory) if memory not in {"-", "NA"} else 0.0,
-    }
 
 
 def plan(patients: int) -> dict:

@@ -3,7 +3,6 @@
 The study runs once from nothing, in a folder of its own.  Shares are of one run; nothing is asserted.
 """
 
-import csv
 import os
 import shutil
 import subprocess
@@ -12,6 +11,8 @@ import tempfile
 import time
 from collections.abc import Iterable
 from pathlib import Path
+
+from jobs import read_jobs  # the module beside this one
 
 REPOSITORY, RESULTS = Path(__file__).parents[1], Path(__file__).with_name("results.md")
 HEADING = "## A study: the default one, from nothing to its report"
@@ -32,11 +33,9 @@ def run_default(folder: Path) -> tuple[float, dict[str, list[tuple[float, float]
     subprocess.run(command, cwd=folder, env={**os.environ, "PYTHONPATH": str(folder)}, check=True)
     wall = time.perf_counter() - start
     jobs: dict[str, list[tuple[float, float]]] = {}
-    for path in sorted(folder.glob("results/*/benchmarks/**/*.tsv")):
-        stage = path.relative_to(next(folder.glob("results/*/benchmarks"))).parts[0].removesuffix(".tsv")
-        with path.open() as file:
-            [row] = csv.DictReader(file, delimiter="\t")
-        jobs.setdefault(stage, []).append((float(row["s"]), float(row["cpu_time"])))
+    [results] = (path.parent for path in folder.glob("results/*/logs"))
+    for job in read_jobs(results):
+        jobs.setdefault(job["stage"], []).append((job["wall"], job["cpu"]))
     return wall, jobs
 
 
