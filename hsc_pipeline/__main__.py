@@ -29,6 +29,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m hsc_pipeline",
         description="Studies of gene-corrected stem cells; run them with snakemake.",
+        epilog="Exit codes: 0 good, 1 something found, 2 a mistake in the call or in a file.",
     )
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -70,7 +71,12 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help="a disease, product, modification or value, such as was or edit.goal",
     )
-    name.completer = _catalogue_names
+    name.completer = _catalogue_names  # type: ignore[attr-defined]  # argcomplete asks for it
+    catalogue.add_argument(
+        "--own",
+        action="store_true",
+        help="only what a disease or product sets itself, as YAML to begin an entry of one's own with",
+    )
     catalogue.set_defaults(run=_catalogue)
 
     export = commands.add_parser("export", help="write a study as files of the field, with the truth")
@@ -180,6 +186,12 @@ def _check(options: argparse.Namespace) -> int:
     study = load_study(content, options.file)
     arms = ", ".join(study.arms)
     print(f"{options.file}: {study.file.patients} patients in each of {len(study.arms)} arms ({arms})")
+    print(f"disease: {study.file.disease}, {study.file.catalogue.title('diseases', study.file.disease)}")
+    for product in dict.fromkeys(arm.product for arm in study.arms.values()):
+        given = ", ".join(name for name, arm in study.arms.items() if arm.product == product)
+        print(f"product of {given}: {product}, {study.file.catalogue.title('products', product)}")
+    for unused in study.unused_entries():
+        print(f"note: {unused} of the study's own catalogue is used by no arm")
     for name, points in study.ensembles.items():
         where = ", ".join(points.arms)
         print(f"{name}: {points.points} points, {points.patients} patients at each in {where}")
@@ -201,22 +213,23 @@ def _check_calibration(content: dict, where: str) -> int:
 
 
 def _schema(options: argparse.Namespace) -> int:
-    if options.kind == "tracking":
-        from hsc_pipeline.tracking.settings import json_schema
-    elif options.kind == "calibration":
-        from hsc_pipeline.calibration.settings import json_schema
-    else:
-        from hsc_pipeline.study import json_schema
+    from importlib import import_module
 
-    print(json_schema(), end="")
+    places = {"tracking": "tracking.settings", "calibration": "calibration.settings", "study": "study"}
+    print(import_module(f"hsc_pipeline.{places[options.kind]}").json_schema(), end="")
     return 0
 
 
 def _catalogue(options: argparse.Namespace) -> int:
-    from hsc_pipeline.catalogue.listing import describe, overview
+    from hsc_pipeline.catalogue.listing import describe, overview, own_entry
 
+    if options.own and options.name is None:
+        raise UserError("catalogue --own: name a disease or product")
     try:
-        print(overview() if options.name is None else describe(options.name), flush=True)
+        if options.own:
+            print(own_entry(options.name), flush=True)
+        else:
+            print(overview() if options.name is None else describe(options.name), flush=True)
     except BrokenPipeError:  # the reader, such as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0

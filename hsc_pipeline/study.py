@@ -98,6 +98,15 @@ class Study:
             if name.startswith(STAGES[stage].values) and value.range and value.evidence != "study file"
         }
 
+    def unused_entries(self) -> list[str]:
+        """Return the diseases and products of the study's own catalogue that no arm has."""
+        used = {self.file.disease, *(arm.product for arm in self.arms.values())}
+        return [
+            name
+            for name in (*self.file.catalogue.diseases, *self.file.catalogue.products)
+            if name not in used
+        ]
+
     def batches(self) -> list[str]:
         """Return the names of an arm's batches, ``"first-last"`` patient.
 
@@ -251,8 +260,8 @@ def _fill(file: StudyFile) -> dict[str, Arm]:
         )
     known = {name: value for arm in arms.values() for name, value in arm.values.items()}
     _override(known, file.set, "set")  # a value that no arm has
-    for arm in arms.values():
-        _check_events(arm, file.visits_months[-1])
+    for filled in arms.values():
+        _check_events(filled, file.visits_months[-1])
     return arms
 
 
@@ -338,7 +347,7 @@ def _check_events(arm: Arm, last_visit: float) -> None:
         )
 
 
-def _sentence(problem: dict) -> str:
+def _sentence(problem: Mapping[str, Any]) -> str:
     """Say one problem that pydantic found as a sentence."""
     place = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in problem["loc"]).lstrip(".")
     kind, given = problem["type"], problem.get("input")
@@ -346,7 +355,8 @@ def _sentence(problem: dict) -> str:
         *parents, key = problem["loc"]
         allowed = _keys_at(parents)
         inside = place.rpartition(".")[0]
-        return f"{inside + ': ' if inside else ''}unknown key {key!r}; {suggest(str(key), allowed)}"
+        quotes = "; a text with a comma wants quotes" if given is None else ""
+        return f"{inside + ': ' if inside else ''}unknown key {key!r}; {suggest(str(key), allowed)}{quotes}"
     if kind == "missing":
         return f"{place}: is missing; {_describe(problem['loc'])}"
     if kind == "string_pattern_mismatch":
@@ -359,7 +369,7 @@ def _sentence(problem: dict) -> str:
 
 
 def _model_at(parents: list) -> type[BaseModel]:
-    parts = {
+    parts: dict[str, type[BaseModel]] = {
         "arms": ArmFile,
         "sampling": Sampling,
         "product_data": ReleaseData,
@@ -371,7 +381,7 @@ def _model_at(parents: list) -> type[BaseModel]:
         "diseases": OwnDisease,
         "products": OwnProduct,
         "values": OwnValue,
-        **TRIAL_PARTS,
+        **TRIAL_PARTS,  # type: ignore[dict-item]  # mypy sees the metaclass
     }
     return next((parts[p] for p in reversed(parents) if p in parts), StudyFile)
 

@@ -6,7 +6,9 @@ import pytest
 import yaml
 
 from hsc_pipeline import chain
-from hsc_pipeline.catalogue import products, values_for
+from hsc_pipeline.__main__ import main
+from hsc_pipeline.catalogue import diseases, products, values_for
+from hsc_pipeline.catalogue.listing import own_entry
 from hsc_pipeline.errors import UserError
 from hsc_pipeline.own_entries import NEEDED, Entries
 from hsc_pipeline.study import load_study
@@ -170,6 +172,39 @@ def test_a_mistake_in_an_entry_is_one_sentence(content, place, wrong, said):
     assert str(told.value).startswith("file.yaml: ")
     assert said in str(told.value)
     assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize("name", [*diseases(), "x_cgd_lentiviral", "bcl11a_crispr"])
+def test_an_entry_as_printed_gives_what_it_is_of(name, study):
+    """What a user pastes and edits; before any edit it is its model."""
+    content = {**study, **yaml.safe_load(own_entry(name))}
+    disease = name if name in diseases() else next(d for d in diseases() if name in products(d))
+    product = None if name in diseases() else f"my_{name}"
+    content |= {"disease": f"my_{name}" if product is None else disease, "product": product}
+    entries = Entries.model_validate(content["catalogue"])
+    entries.check()
+    near = values_for(disease, None if product is None else name)
+    filled = entries.values_for(content["disease"], product)
+    assert {key: value.as_dict() for key, value in filled.items() if key != "product.modification"} == {
+        key: value.as_dict() for key, value in near.items() if key != "product.modification"
+    }
+
+
+def test_check_says_what_is_given_and_what_is_not_used(content, tmp_path, capsys):
+    content["arms"] = content["arms"][1:]
+    file = tmp_path / "lad.yaml"
+    file.write_text(yaml.safe_dump(content))
+    assert main(["check", str(file)]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert "disease: lad_1, leukocyte adhesion deficiency" in said
+    assert any(line.startswith("product of near: x_cgd_lentiviral, ") for line in said)
+    assert "note: lad_vector of the study's own catalogue is used by no arm" in said
+
+
+def test_a_text_with_a_comma_and_without_quotes_is_told(content, tmp_path):
+    content["catalogue"]["products"]["lad_vector"]["values"]["product.mean_copies"]["recalled"] = None
+    with pytest.raises(UserError, match=r"unknown key 'recalled'.*a text with a comma wants quotes"):
+        load_study(content)
 
 
 def test_a_number_that_yaml_reads_as_text_is_a_number(content):

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from hsc_pipeline.errors import UserError, suggest
 
@@ -73,7 +74,7 @@ class Value:
         What a choice is made from.
     """
 
-    value: float | str
+    value: Any
     unit: str
     evidence: str
     source: str

@@ -71,6 +71,47 @@ def describe(name: str) -> str:
     return _values(chosen)
 
 
+def own_entry(name: str) -> str:
+    """Return what a disease or product sets itself, as an entry for the ``catalogue`` of a study file.
+
+    Raises
+    ------
+    UserError
+        If the catalogue has no disease or product of this name.
+    """
+    kinds = {"diseases": diseases(), "products": products()}
+    kind = next((kind for kind, of_kind in kinds.items() if name in of_kind), None)
+    if kind is None:
+        known = [*kinds["diseases"], *kinds["products"]]
+        raise UserError(f"catalogue --own: no disease or product is {name!r}; {suggest(name, known)}")
+    import yaml
+
+    given = {key[0]: value for key, value in sorted(everything().items()) if key[1] == f"{kind}/{name}"}
+    head = {"title": title(kind, name), "like": name}
+    if kind == "diseases":
+        head["product"] = default_product(name)
+    values = [
+        f"        {key}: {_flow({'value': v.value, 'evidence': v.evidence, **_range(v), 'source': v.source})}"
+        f"  # {v.unit}"
+        for key, v in given.items()
+    ]
+    text = yaml.safe_dump({kind: {f"my_{name}": head}}, sort_keys=False, allow_unicode=True, width=1000)
+    entry = "".join(f"  {line}\n" for line in text.splitlines())
+    return f"catalogue:\n{entry}      values:\n" + "\n".join(values)
+
+
+def _range(value: Value) -> dict:
+    return {"range": list(value.range)} if value.range else {}
+
+
+def _flow(entry: dict) -> str:
+    import yaml
+
+    return yaml.safe_dump(
+        entry, default_flow_style=True, sort_keys=False, allow_unicode=True, width=10_000
+    ).strip()
+
+
 def _disease(name: str) -> str:
     own = default_product(name)
     given = ", ".join(products(name))
