@@ -70,6 +70,7 @@ lint: setup
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/mypy
 	$(BIN)/snakemake --lint
 
 # The lock names versions and hashes and no host; uv is needed only here.
@@ -85,4 +86,4 @@ lock:
 	done
 
 clean:
-	rm -rf $(VENV) build .snakemake .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build .snakemake .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -44,7 +44,7 @@ def _parsed(module: str) -> ast.Module:
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
         if isinstance(body, list) and body and _is_docstring(body[0]):
-            node.body = body[1:]
+            node.body = body[1:]  # type: ignore[attr-defined]
     return tree
 
 

@@ -20,7 +20,7 @@ def protect() -> None:
     def guarded(source, filetype: str = "Config"):
         return checked(source) if isinstance(source, str | Path) else load(source, filetype)
 
-    guarded.guarded = True
+    guarded.guarded = True  # type: ignore[attr-defined]
     configfile._load_configfile = guarded
 
 

@@ -7,6 +7,7 @@ import resource
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from types import TracebackType
 
 from hsc_pipeline import runs
 
@@ -50,6 +51,6 @@ def _log_cost() -> None:
     logger.info("used %.2f s of CPU and %.0f MB", seconds, memory)
 
 
-def _log_exception(kind: type[BaseException], error: BaseException, trace: object) -> None:
+def _log_exception(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     logger.critical("failed", exc_info=(kind, error, trace))
     sys.__excepthook__(kind, error, trace)

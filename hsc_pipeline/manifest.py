@@ -37,10 +37,10 @@ def write_manifest(folder: str | Path, files: Iterable[str | Path], study: str, 
     study : str
     seed : int
     """
-    folder, files = Path(folder), [Path(file) for file in files]
-    for file in files:
-        sweep(file)
-    entries = {str(file.relative_to(folder)): describe(file) for file in sorted(files)}
+    folder, paths = Path(folder), [Path(file) for file in files]
+    for path in paths:
+        sweep(path)
+    entries = {str(path.relative_to(folder)): describe(path) for path in sorted(paths)}
     content = {
         "study": study,
         "seed": seed,

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -20,8 +21,8 @@ MILESTONES_READ = {
     "igg_independence": "enough IgG of one's own",
 }
 EVENTS_TOLD = ("transformation", "graft_failure", "rescue", "none")
-_POINTS = {"unit": "points", "least": 0, "most": 100}
-_SHARE = {"unit": "", "least": 0, "most": 1}
+_POINTS: dict[str, Any] = {"unit": "points", "least": 0, "most": 100}
+_SHARE: dict[str, Any] = {"unit": "", "least": 0, "most": 1}
 
 OUTCOMES = Table(
     "outcomes",

@@ -45,8 +45,9 @@ class OwnValue(Strict):
     @classmethod
     def _number(cls, given: object) -> object:
         """Take text such as 4.5e6, which YAML does not read as a number, as one."""
-        written = isinstance(given, str) and re.fullmatch(r"[-+]?\d+\.?\d*[eE][-+]?\d+", given)
-        return float(given) if written else given
+        if isinstance(given, str) and re.fullmatch(r"[-+]?\d+\.?\d*[eE][-+]?\d+", given):
+            return float(given)
+        return given
 
 
 class OwnDisease(Strict):
@@ -231,5 +232,5 @@ def _check_values(where: str, values: Mapping[str, OwnValue], known: Mapping[str
             if problem := known[name].problem(number):
                 shown = repr(number) if isinstance(number, str) else f"{number:g}"
                 raise UserError(f"{where}: {name} = {shown}; {problem}")
-        if given.range and not (given.range[0] <= given.value <= given.range[1]):
+        if given.range and not given.range[0] <= float(given.value) <= given.range[1]:
             raise UserError(f"{where}: {name} = {given.value:g} lies outside its range {list(given.range)}")

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -17,11 +18,11 @@ class Settings:
         Parts of the study file.
     """
 
-    values: Mapping[str, float | str]
+    values: Mapping[str, Any]
     tables: Mapping[str, list[list]] = field(default_factory=dict)
     study: Mapping = field(default_factory=dict)
 
-    def __getitem__(self, name: str) -> float | str:
+    def __getitem__(self, name: str) -> Any:
         return self.values[name]
 
     def rows(self, table: str) -> list[tuple]:

@@ -1,7 +1,7 @@
 """The trial part of a study file: what is asked of the simulated outcomes, and how it would be analysed."""
 
 import itertools
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -239,7 +239,7 @@ def _check_increasing(key: str, values: list) -> None:
             raise UserError(f"trial.{key}: {later:g} follows {earlier:g}; they must increase")
 
 
-def _check_search(trial: Trial, sweep: object) -> None:
+def _check_search(trial: Trial, sweep: Any) -> None:
     if trial.search.minimise and trial.search.cost:
         raise UserError("trial.search: minimise and cost are both given; allowed: one of them")
     swept = list(sweep.over) if sweep is not None else []

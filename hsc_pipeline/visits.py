@@ -1,6 +1,7 @@
 """Visits: one row per patient and visit, the truth beside what the trial and its laboratory see."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,7 +17,7 @@ LINEAGES = ("neutrophil", "monocyte", "platelet", "red_cell", "b_cell", "nk_cell
 WITH_NUCLEUS = tuple(name for name in LINEAGES if name not in ("platelet", "red_cell"))
 FEWEST_FRAGMENTS = 100  # below, the largest share says more of the sample than of the clones
 MONITORED = "neutrophil"  # whose samples raise alarms
-_SHARE = {"unit": "", "least": 0, "most": 1}
+_SHARE: dict[str, Any] = {"unit": "", "least": 0, "most": 1}
 
 
 def _seen(unit: str, meaning: str, most: float | None = None) -> Column:

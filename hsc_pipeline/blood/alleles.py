@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -108,7 +109,7 @@ class PatientAlleles:
         return share + max(0.0, 1 - share.sum()) * UNEDITED
 
     def read(
-        self, rng: np.random.Generator, tube: object, weights: np.ndarray, settings: Settings
+        self, rng: np.random.Generator, tube: Any, weights: np.ndarray, settings: Settings
     ) -> dict[str, np.ndarray]:
         """Sequence the amplicon: alleles of the DNA that amplify, then reads of these.
 

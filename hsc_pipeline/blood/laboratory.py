@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -38,7 +39,7 @@ _SAMPLE = {
     "month": Column(pa.float64(), "months", "after infusion", 0),
     "lineage": Column(pa.string(), "", "sorted cells"),
 }
-_SHARE = {"unit": "", "least": 0, "most": 1}
+_SHARE: dict[str, Any] = {"unit": "", "least": 0, "most": 1}
 
 SAMPLES = Table(
     "samples",

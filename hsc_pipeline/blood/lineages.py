@@ -1,6 +1,7 @@
 """The lineages of blood: their names, their tables, and what is common to all."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -38,9 +39,9 @@ PARTS = (
 )
 CORRECTED = slice(0, 3)
 
-_PER_UL = {"unit": "cells/uL", "least": 0}
-_SHARE = {"unit": "", "least": 0, "most": 1}
-_DAY = {"unit": "days", "least": 0, "nullable": True}
+_PER_UL: dict[str, Any] = {"unit": "cells/uL", "least": 0}
+_SHARE: dict[str, Any] = {"unit": "", "least": 0, "most": 1}
+_DAY: dict[str, Any] = {"unit": "days", "least": 0, "nullable": True}
 
 COUNTS = Table(
     "counts",
@@ -142,11 +143,11 @@ def of_lineage(settings: Settings, stem: str, lineage: str, default: float | Non
     return default
 
 
-def ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+def ratio(part: np.ndarray | float, whole: np.ndarray | float) -> np.ndarray:
     """Return `part` / `whole`, 0 where there is nothing."""
     return np.divide(part, whole, out=np.zeros(np.broadcast(part, whole).shape), where=np.asarray(whole) > 0)
 
 
-def select(fraction: np.ndarray, odds_ratio: float) -> np.ndarray:
+def select(fraction: Any, odds_ratio: float) -> Any:
     """Return a fraction after selection by an odds ratio w: w p / (1 - p + w p)."""
     return odds_ratio * fraction / (1 - fraction + odds_ratio * fraction)

@@ -156,7 +156,7 @@ def load_calibration(content: Mapping[str, Any], where: str = "calibration file"
         raise UserError(f"{where}: {error}") from None
 
 
-def _sentence(problem: dict) -> str:
+def _sentence(problem: Mapping[str, Any]) -> str:
     place = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in problem["loc"]).lstrip(".")
     if problem["type"] == "extra_forbidden":
         *parents, key = problem["loc"]

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
@@ -147,7 +148,9 @@ def read_colonies(path: str | Path, *, time_unit: str | None = None) -> pa.Table
     months = clock.read(located) if clock.columns else [None] * len(rows)
     made: dict = {}
     for (where, cells), month in zip(located, months, strict=True):
-        row = {name: _whole(cells[column], where.column(column)) for name, column in columns.items()}
+        row: dict[str, Any] = {
+            name: _whole(cells[column], where.column(column)) for name, column in columns.items()
+        }
         if not 1 <= row["colonies"] > row["coalescences"] >= 0:
             raise UserError(
                 f"{where}: {row['colonies']} colonies cannot have {row['coalescences']} coalescences"

@@ -1,6 +1,6 @@
 """Which format a file or a folder is in, told by its names and columns."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from hsc_pipeline.errors import UserError
@@ -76,7 +76,7 @@ def _of_folder(path: Path) -> str:
     raise UserError(f"{path}: fits no known format; found {shown}; looked for {_expected(_FOLDERS.values())}")
 
 
-def _expected(patterns: Sequence[str]) -> str:
+def _expected(patterns: Iterable[str]) -> str:
     return ", ".join([*patterns, "*_matrix*.tsv"])
 
 

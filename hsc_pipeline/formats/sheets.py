@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -130,7 +131,9 @@ def sample_rows(
     made = []
     made = []
     for (where, cells), month in zip(rows, clock.read(rows), strict=True):
-        row = {name: _text(cells[column]) for name, column in columns.items() if name not in NUMBERS}
+        row: dict[str, Any] = {
+            name: _text(cells[column]) for name, column in columns.items() if name not in NUMBERS
+        }
         row["subject"] = row.get("subject") or options.subject or ""
         if not row["subject"]:
             raise UserError(f"{where}: no subject")

@@ -7,6 +7,7 @@ short, so that the logarithm of the hazard is a sum of the parts.
 
 from collections.abc import Mapping
 from itertools import count, takewhile
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -34,7 +35,7 @@ LEAST_FACTOR = 1.05  # from which a part counts as a cause
 STRIP = 1.0  # per year: height of the strips in which episodes are drawn
 
 _PATIENT = Column(pa.int32(), "", "number of the virtual patient", 0)
-_PER_YEAR = {"unit": "1/year", "least": 0}
+_PER_YEAR: dict[str, Any] = {"unit": "1/year", "least": 0}
 
 INFECTION_RISK = Table(
     "infection_risk",

@@ -6,6 +6,7 @@ immunity stage reads.  What the earlier stages made of the patient stays as it i
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -37,7 +38,7 @@ BESIDE: dict[str, tuple[str, dict[str, str]]] = {
     "autoimmune_reset": ("autoimmune_reset", {}),
     "graft_against_leukaemia": ("graft_effects", {}),
 }
-_POINTS = {"unit": "points", "least": 0, "most": 100}
+_POINTS: dict[str, Any] = {"unit": "points", "least": 0, "most": 100}
 
 SCORE_RANGES = Table(
     "score_ranges",

@@ -5,6 +5,7 @@ marrow, and expand in the periphery; memory clonotypes are few and large.  `spec
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -28,8 +29,8 @@ MOST_IN_ONE = 0.9  # of memory cells, in the largest clonotype
 
 Pools = dict[str, tuple[float, float]]  # naive and memory cells of the body: corrected, others
 
-_COUNT = {"unit": "clonotypes", "least": 0}
-_SHARE = {"unit": "", "least": 0, "most": 1}
+_COUNT: dict[str, Any] = {"unit": "clonotypes", "least": 0}
+_SHARE: dict[str, Any] = {"unit": "", "least": 0, "most": 1}
 
 REPERTOIRE = Table(
     "repertoire",

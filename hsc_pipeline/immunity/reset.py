@@ -6,6 +6,7 @@ what arises anew.
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -22,7 +23,7 @@ from hsc_pipeline.tables import Column, Table
 POOLS = tuple(pool for pools in T_CELLS.values() for pool in pools)
 MEMORY = tuple(pools[1] for pools in T_CELLS.values())
 
-_SHARE = {"unit": "", "least": 0, "most": 1}
+_SHARE: dict[str, Any] = {"unit": "", "least": 0, "most": 1}
 
 RESET = Table(
     "autoimmune_reset",

@@ -1,6 +1,7 @@
 """The composite: one number with its parts, in which one missing vital part cannot hide."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -34,7 +35,7 @@ MEANING = {
 }
 # Parts that hold their twins themselves.
 OWN_TWINS = ("challenges", "vaccine_responses")
-_POINTS = {"unit": "points", "least": 0, "most": 100}
+_POINTS: dict[str, Any] = {"unit": "points", "least": 0, "most": 100}
 
 SCORES = Table(
     "scores",

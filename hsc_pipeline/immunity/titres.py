@@ -58,7 +58,9 @@ class Schedule:
     memory: np.ndarray
 
 
-def give_doses(months: Sequence[float], capacity: np.ndarray, priming: float, recall: float) -> Schedule:
+def give_doses(
+    months: Sequence[float] | np.ndarray, capacity: np.ndarray, priming: float, recall: float
+) -> Schedule:
     """Give a schedule.
 
     Parameters

@@ -6,6 +6,7 @@ tolerance.  What was drawn is an event of the plan; here it is scored.
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,7 +21,7 @@ EDITORS = ("hdr", "nhej", "base_edit", "prime_edit")
 VECTORS = ("lentiviral", "gammaretroviral")
 PRESENTING = "monocyte"  # the lineage whose corrected fraction shows the product to T cells
 
-_SHARE = {"unit": "", "least": 0, "most": 1}
+_SHARE: dict[str, Any] = {"unit": "", "least": 0, "most": 1}
 
 IMMUNOGENICITY = Table(
     "immunogenicity",

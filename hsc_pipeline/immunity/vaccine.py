@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,7 +20,7 @@ VACCINES = ("tetanus", "pneumococcal", "measles", "hepatitis_b", "sars_cov_2")
 READ_MONTHS = 1.0  # after the last dose, when a response is usually measured
 WHO = ("patient", "healthy", "weakened", "untreated")
 
-_SHARE = {"unit": "", "least": 0, "most": 1}
+_SHARE: dict[str, Any] = {"unit": "", "least": 0, "most": 1}
 
 RESPONSES = Table(
     "vaccine_responses",

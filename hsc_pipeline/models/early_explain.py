@@ -1,6 +1,7 @@
 """What early models have learnt, and from how many: importance, partial dependence, learning curve."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -134,7 +135,7 @@ def _dependence(matrix: np.ndarray, name: str, places: Sequence[int], held: Held
     )
 
 
-def _predict_each(model: object, copies: np.ndarray) -> np.ndarray:
+def _predict_each(model: Any, copies: np.ndarray) -> np.ndarray:
     """Return the predictions of several versions of the same rows, in one call."""
     versions, rows, features = copies.shape
     return predict(model, copies.reshape(versions * rows, features)).reshape(versions, rows)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -128,7 +129,7 @@ def fit_models(
     return {**fitted, "chosen": fitted[better]}
 
 
-def predict(model: object, matrix: np.ndarray) -> np.ndarray:
+def predict(model: Any, matrix: np.ndarray) -> np.ndarray:
     """Return probabilities of the event, or amounts."""
     if hasattr(model, "predict_proba"):
         return model.predict_proba(matrix)[:, 1]
@@ -160,7 +161,7 @@ def candidates(events: bool, seed: int) -> dict[str, object]:
     }
 
 
-def _line(model: object) -> object:
+def _line(model: Any) -> Any:
     from sklearn.impute import SimpleImputer
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import FunctionTransformer, StandardScaler

@@ -15,7 +15,10 @@ BASELINES = ("constant", "linear", "closed_form")
 
 
 def grouped_folds(
-    *groups: Sequence, seed: int, folds: int = LARGEST_FOLDS, labels: Sequence | None = None
+    *groups: Sequence | np.ndarray,
+    seed: int,
+    folds: int = LARGEST_FOLDS,
+    labels: Sequence | np.ndarray | None = None,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield training and held-out rows, so that no group of any grouping stands on both sides.
 

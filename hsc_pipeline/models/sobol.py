@@ -6,6 +6,7 @@ process), so that a whole bootstrap is one more fit with many columns.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 from warnings import catch_warnings, simplefilter
 
 import numpy as np
@@ -56,7 +57,7 @@ class Surrogate:
 
     name: str
     entered: np.ndarray
-    model: object
+    model: Any
     held_out: np.ndarray
     excess: np.ndarray
 
@@ -230,7 +231,7 @@ def entering(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return np.sort(np.argsort(-main_effects(x, y[:, None])[:, 0], kind="stable")[:most])
 
 
-def best(x: np.ndarray, y: np.ndarray) -> tuple[str, object]:
+def best(x: np.ndarray, y: np.ndarray) -> tuple[str, Any]:
     """Return name and model with the least leave-one-out error, each from its closed form."""
     fitted = {"linear": _ridge(1, x, y), "quadratic": _ridge(2, x, y), "gaussian process": _process(x, y)}
     name = min(fitted, key=lambda one: fitted[one][1])

@@ -6,6 +6,7 @@ catalogue simulate a few of the same patients under other values.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -69,9 +70,9 @@ COLUMNS = (
 class Link:
     """A scale on which a draw moves all patients alike, and back."""
 
-    there: object
-    slope: object
-    back: object
+    there: Any
+    slope: Any
+    back: Any
 
 
 IDENTITY = Link(lambda x: x, np.ones_like, lambda x: x)

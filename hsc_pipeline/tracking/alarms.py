@@ -28,7 +28,7 @@ def rules_of(settings: Mapping) -> dict[str, Callable[[np.ndarray], np.ndarray]]
         "uc50": (dominance.low_uc50, "most"),
         "mrce": (dominance.expansion, "least"),
     }
-    found = {}
+    found: dict[str, Callable] = {}
     for name in settings["use"]:
         limit = settings[name]
         if name == "top_clone" and limit:

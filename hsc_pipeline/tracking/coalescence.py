@@ -92,7 +92,7 @@ def posterior_quantile(posterior, level: float) -> float:
     return float(posterior["founders"].to_numpy()[np.searchsorted(running, level)])
 
 
-def _ln_choose(n: np.ndarray, k: np.ndarray) -> np.ndarray:
+def _ln_choose(n: np.ndarray | float, k: np.ndarray | float) -> np.ndarray:
     from scipy.special import gammaln
 
     return np.where(

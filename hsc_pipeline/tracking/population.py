@@ -69,6 +69,13 @@ def population_size(histories, estimators: tuple[str, ...] | None = None):
 
 
 def checked_histories(histories) -> np.ndarray:
+    """Return capture histories as an array, clones x samples, or refuse them.
+
+    Raises
+    ------
+    UserError
+        If there are not two occasions, one saw no clone, or an entry is neither true nor false.
+    """
     seen = np.asarray(histories)
     if seen.ndim != 2 or seen.shape[1] < 2:
         raise UserError("histories: a row per clone and a column per occasion, two or more; sample again")

@@ -260,11 +260,11 @@ def load_tracking(content: Mapping[str, Any], where: str = "tracking file") -> T
     return study
 
 
-def _sentence(problem: dict) -> str:
+def _sentence(problem: Mapping[str, Any]) -> str:
     place = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in problem["loc"]).lstrip(".")
     if problem["type"] == "extra_forbidden":
         inside, _, key = place.rpartition(".")
-        model = PARTS.get(str(problem["loc"][0]), TrackingFile)
+        model: type[BaseModel] = PARTS.get(str(problem["loc"][0]), TrackingFile)  # type: ignore[assignment]  # mypy sees the metaclass
         model = model if inside else TrackingFile
         return (
             f"{inside + ': ' if inside else ''}unknown key {key!r}; {suggest(key, list(model.model_fields))}"

@@ -5,6 +5,7 @@ probabilities over it, without Monte-Carlo error.
 """
 
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -112,7 +113,7 @@ def _barnard(n_arm: int, n_control: int, alpha: float, sides: int) -> np.ndarray
     return _stairs(barnard_exact, n_arm, n_control, alpha, sides)
 
 
-def _stairs(test: object, n_arm: int, n_control: int, alpha: float, sides: int) -> np.ndarray:
+def _stairs(test: Any, n_arm: int, n_control: int, alpha: float, sides: int) -> np.ndarray:
     """Tabulate an unconditional exact test along the border of its set of significant results.
 
     More successes of the arm, or fewer of the control, never lose significance (Barnard's convexity),
@@ -132,7 +133,7 @@ def _stairs(test: object, n_arm: int, n_control: int, alpha: float, sides: int) 
     return found if sides == 1 else found | better(n_control, n_arm).T
 
 
-def _is_significant(test: object, x: int, n_x: int, y: int, n_y: int, level: float) -> bool:
+def _is_significant(test: Any, x: int, n_x: int, y: int, n_y: int, level: float) -> bool:
     if x * n_y <= y * n_x:  # no better than the other arm
         return False
     # The arm compared stands in the first column; scipy's "greater" is about the first column.

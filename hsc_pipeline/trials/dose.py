@@ -1,6 +1,7 @@
 """Dose finding: the share that reaches the endpoint against one value of the design."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -127,7 +128,7 @@ def resampled_within(designs: Designs, rng: np.random.Generator) -> Iterator[lis
             yield [values, rng.binomial(n.astype(int), yes / n).astype(float), n]
 
 
-def lack_of_fit(chance: object, counts: Sequence[np.ndarray]) -> float:
+def lack_of_fit(chance: Any, counts: Sequence[np.ndarray]) -> float:
     """Return the p of Pearson's chi-square between points and curve; nothing without degrees of freedom."""
     from scipy.stats import chi2
 

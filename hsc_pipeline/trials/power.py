@@ -1,6 +1,7 @@
 """Power without Monte-Carlo error, assurance, and the smallest number of patients."""
 
 from math import ceil
+from typing import Any
 
 import numpy as np
 
@@ -110,7 +111,7 @@ def smallest_size(
     return n, at(n or most)
 
 
-def _stays(at: object, n: int, most: int, wanted: float) -> bool:
+def _stays(at: Any, n: int, most: int, wanted: float) -> bool:
     return all(at(size) >= wanted for size in range(n, min(n + SAWTOOTH, most) + 1))
 
 

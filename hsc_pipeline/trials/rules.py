@@ -161,7 +161,7 @@ def _safety(cohort: Cohort, n: int, plan: Plan) -> list[dict]:
     }
     possible = np.flatnonzero(bounds <= np.arange(1, n + 1))
     change = [i for i in possible if i == possible[0] or bounds[i] != bounds[i - 1]]
-    looks = sorted({*change, n - 1})
+    looks = sorted({*map(int, change), n - 1})
     rows = []
     for scenario, share in scenarios.items():
         stops = safety_course(bounds, share)

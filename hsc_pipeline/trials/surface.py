@@ -5,6 +5,7 @@ The designs are points; each has some patients.  Everything is fitted to counts 
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -113,7 +114,7 @@ def _products(z: np.ndarray) -> np.ndarray:
     return z[:, first] * z[:, second]
 
 
-def _estimator(model: str, seed: int) -> object:
+def _estimator(model: str, seed: int) -> Any:
     from sklearn.ensemble import RandomForestClassifier
     from sklearn.linear_model import LogisticRegression
 

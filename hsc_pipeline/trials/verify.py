@@ -1,6 +1,7 @@
 """The chosen design, simulated with patients whom the search has not seen."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -34,7 +35,7 @@ def verify(
     plan: Plan,
     patients: int,
     first: int,
-    simulate: object = None,
+    simulate: Any = None,
 ) -> pd.DataFrame:
     """Simulate the chosen designs with fresh patients and compare with what was predicted.
 

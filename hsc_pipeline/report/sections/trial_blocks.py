@@ -46,6 +46,7 @@ def named(results: Results, table: str) -> pd.DataFrame:
 
 
 def asked_of(results: Results) -> dict:
+    """Return what the study file asks of a trial."""
     return results.study["trial"]
 
 
@@ -55,6 +56,7 @@ def endpoint_words(endpoint: str) -> str:
 
 
 def percent(share: float) -> str:
+    """Return a share in percent."""
     return f"{number(100 * share)} %"
 
 
