@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+# Two files of tests at a time: what a file's tests share is made once.
+PYTEST := $(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: run setup slurm docs test test-slurm test-all validate example bench lint lock clean
 
@@ -27,14 +29,14 @@ $(VENV)/.slurm: requirements-slurm.lock $(INSTALLED)
 	@touch $@
 
 test: setup lint $(VENV)/.docs
-	$(BIN)/pytest -m "not slow and not slurm"
+	$(PYTEST) -m "not slow and not slurm"
 
 # A real Slurm on this machine; as root, from Debian's packages; skipped with the reason where it cannot start.
 test-slurm: slurm
 	$(BIN)/pytest -m "slurm and not slow" tests/test_slurm.py
 
 test-all: setup lint $(VENV)/.docs slurm
-	$(BIN)/pytest -m "not slurm"
+	$(PYTEST) -m "not slurm"
 	$(BIN)/pytest -m slurm tests/test_slurm.py
 
 # The documents as a site, build/site/index.html; its tools come from a lock of their own.  A warning fails it.

@@ -25,6 +25,16 @@ STUDY = {
 }
 
 
+# Files that take minutes, the longest first, so that none of them is left for the end.
+LONGEST = ("test_workflow", "test_calibration_workflow", "test_faults", "test_points", "test_tracking_workflow")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest files first."""
+    place = {name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path.stem, len(place)))
+
+
 @pytest.fixture(scope="session")
 def study() -> dict:
     """The content of a small study file."""
