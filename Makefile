@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 # Two files of tests at a time: what a file's tests share is made once.
 PYTEST := $(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: run setup slurm docs test test-slurm test-all validate example bench lint lock clean
+.PHONY: run setup slurm docs test test-browser test-slurm test-all validate example bench lint lock clean
 
 run: setup
 	$(BIN)/snakemake --cores all
@@ -29,14 +29,22 @@ $(VENV)/.slurm: requirements-slurm.lock $(INSTALLED)
 	@touch $@
 
 test: setup lint $(VENV)/.docs
-	$(PYTEST) -m "not slow and not slurm"
+	$(PYTEST) -m "not slow and not slurm and not browser"
+
+# The pages in Debian's Chromium, with packages from a lock of their own; skipped with the reason where it cannot be had.
+test-browser: $(VENV)/.browser
+	$(BIN)/pytest -m browser tests/test_browser.py
+
+$(VENV)/.browser: requirements-browser.lock $(INSTALLED)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-browser.lock
+	@touch $@
 
 # A real Slurm on this machine; as root, from Debian's packages; skipped with the reason where it cannot start.
 test-slurm: slurm
 	$(BIN)/pytest -m "slurm and not slow" tests/test_slurm.py
 
-test-all: setup lint $(VENV)/.docs slurm
-	$(PYTEST) -m "not slurm"
+test-all: setup lint $(VENV)/.docs slurm test-browser
+	$(PYTEST) -m "not slurm and not browser"
 	$(BIN)/pytest -m slurm tests/test_slurm.py
 
 # The documents as a site, build/site/index.html; its tools come from a lock of their own.  A warning fails it.
@@ -80,7 +88,7 @@ lock:
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 		--extra test --extra build pyproject.toml --output-file requirements.lock
 	$(BIN)/python workflow/envs/make.py
-	for extra in slurm docs; do \
+	for extra in slurm docs browser; do \
 		$(BIN)/python -c 'import sys, tomllib; project = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
 		print(*project["optional-dependencies"][sys.argv[1]], sep="\n")' $$extra | uv pip compile --universal \
 			--python-version 3.11 --generate-hashes --no-header --no-annotate --constraint requirements.lock \

@@ -67,6 +67,9 @@
       const before = views.get(figure);
       views.set(figure, result);
       if (before) before.finalize();
+      /* The figure has one label beside it; thousands of marks would drown a screen reader. */
+      live.querySelector("svg.marks").setAttribute("aria-hidden", "true");
+      live.querySelector("summary").setAttribute("aria-label", "Save this figure as an image");
       figure.classList.add("drawn");
       if (highlight) await result.view.signal("highlight", highlight).runAsync();
     } catch (error) {
