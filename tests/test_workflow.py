@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -128,6 +129,33 @@ def test_every_job_leaves_a_log_and_a_benchmark(finished):
 def test_a_second_run_has_nothing_to_do(finished):
     project, _, _ = finished
     assert "Nothing to be done" in complete(project)
+
+
+def test_snakemakes_own_report_holds_page_and_tables_with_captions(finished, tmp_path):
+    project, _, _ = finished
+    complete(project, "--report", str(tmp_path / "report.zip"))
+    with zipfile.ZipFile(tmp_path / "report.zip") as packed:
+        page = packed.read("report/report.html").decode()
+        names = {Path(name).name for name in packed.namelist()}
+    assert {"report.html", "outcomes.csv", "power.csv", "early_skill.csv", "manifest.json"} <= names
+    for category in (
+        "Report",
+        "Outcomes",
+        "Drivers",
+        "Early signs",
+        "Uncertainty",
+        "How many patients",
+        "Provenance",
+    ):
+        assert f'"{category}": {{' in page, category
+    for caption in (
+        "one self-contained page",
+        "One row a virtual patient",
+        "What drives the outcomes",
+        "power, sizes",
+    ):
+        assert caption in page, caption
+    assert "The page to read first is" in page
 
 
 def test_graft_failure_is_carried_to_the_end_and_counted(finished):

@@ -43,16 +43,16 @@ def _head(first: Run, second: Run) -> dict[str, object]:
     shown = [arm for pair in matched(first, second) for arm in pair]
     arms = [arm for arm in dict.fromkeys([*first.arms, *second.arms]) if arm in shown]
     chips = [{"name": arm, "colour": colour(place)} for place, arm in enumerate(arms)]
-    titles = [run.study.get("title") or run.study["name"] for run in (first, second)]
     said = [
-        f"{run.name}: {counted(run.patients, 'virtual patient')} in each of {counted(len(run.arms), 'arm')}"
+        f"{run.name}: {run.study.get('title') or run.study['disease_title']} · "
+        f"{counted(run.patients, 'virtual patient')} in each of {counted(len(run.arms), 'arm')}."
         for run in (first, second)
     ]
     return {
         "title": f"{first.name} beside {second.name}",
         "study": f"{first.name}_{second.name}".replace("/", "_"),
         "kicker": "Comparison of two simulated studies",
-        "subtitle": f"{'. '.join(said)}." + (f" {titles[0]}" if titles[0] == titles[1] else ""),
+        "subtitle": " ".join(said),
         "version": __version__,
         "footer": FOOTER,
         "arms": chips,

@@ -4,17 +4,17 @@ from collections.abc import Iterator, Mapping
 
 from hsc_pipeline.compare.read import Run, matched
 from hsc_pipeline.report.style import label
-from hsc_pipeline.report.wording import number
+from hsc_pipeline.report.wording import number, unit_words
 
 # Said elsewhere on the page, or the same by what a study is.
-LEFT_OUT = ("values", "arms", "name", "kind", "genes")
+LEFT_OUT = ("values", "arms", "name", "title", "kind", "genes")
 ABSENT = "–"
 
 
 def design_differences(first: Run, second: Run) -> list[list[str]]:
     """Return keys of the study file that differ: key, first, second."""
-    parts = [_flat({k: v for k, v in run.study.items() if k not in LEFT_OUT}) for run in (first, second)]
-    return _different(*parts)
+    ours, theirs = ({k: v for k, v in run.study.items() if k not in LEFT_OUT} for run in (first, second))
+    return list(_different(ours, theirs))
 
 
 def arm_differences(first: Run, second: Run) -> list[list[str]]:
@@ -37,7 +37,7 @@ def value_differences(first: Run, second: Run) -> list[list[str]]:
         shown = [ABSENT if entry is None else _text(entry["value"]) for entry in entries]
         if entries[0] is None or entries[1] is None or entries[0]["value"] != entries[1]["value"]:
             known = next(entry for entry in entries if entry is not None)
-            rows.append([name, *shown, known.get("unit", ""), known.get("meaning", "")])
+            rows.append([name, *shown, unit_words(known.get("unit", "")), known.get("meaning", "")])
     return rows
 
 
@@ -45,24 +45,14 @@ def _given(arm: Mapping) -> dict[str, object]:
     return {"product": arm.get("product"), **arm.get("set", {})}
 
 
-def _flat(content: Mapping, before: str = "") -> dict[str, object]:
-    return dict(_leaves(content, before))
-
-
-def _leaves(content: Mapping, before: str) -> Iterator[tuple[str, object]]:
-    for key, value in content.items():
-        if isinstance(value, Mapping):
-            yield from _leaves(value, f"{before}{key}.")
-        else:
-            yield f"{before}{key}", value
-
-
-def _different(ours: Mapping, theirs: Mapping) -> list[list[str]]:
-    return [
-        [name, *(_text(part[name]) if name in part else ABSENT for part in (ours, theirs))]
-        for name in dict.fromkeys([*ours, *theirs])
-        if name not in ours or name not in theirs or ours[name] != theirs[name]
-    ]
+def _different(ours: Mapping, theirs: Mapping, before: str = "") -> Iterator[list[str]]:
+    """Yield name, first and second of what differs, part by part where both have parts."""
+    for name in dict.fromkeys([*ours, *theirs]):
+        parts = [one.get(name, ABSENT) for one in (ours, theirs)]
+        if all(isinstance(part, Mapping) for part in parts):
+            yield from _different(*parts, f"{before}{name}.")
+        elif parts[0] != parts[1]:
+            yield [before + name, *map(_text, parts)]
 
 
 def _text(value: object) -> str:
@@ -74,6 +64,8 @@ def _text(value: object) -> str:
         return f"{value:g}"
     if isinstance(value, int):
         return number(value) if abs(value) < 1000 else str(value)
+    if isinstance(value, Mapping):
+        return "; ".join(f"{name} {_text(part)}" for name, part in value.items() if part is not None)
     if isinstance(value, list):
         return ", ".join(map(_text, value)) or "none"
     return str(value)

@@ -23,7 +23,7 @@ OVER_TIME: Mapping[str, tuple[str, str, float, float | None]] = {
     "platelets_per_ul": ("platelets", "10³/µL", 1e-3, None),
     "immune_score": ("immune competence score", "points of 100", 1, 100),
 }
-NEEDED = ("name", "seed", "disease", "patients", "arms", "values")  # of study.yaml
+NEEDED = ("name", "seed", "disease", "disease_title", "patients", "arms", "values")  # of study.yaml
 KEY = ("arm", "patient")
 
 

@@ -75,9 +75,10 @@ def summary(first: Run, second: Run, table: pd.DataFrame) -> Section:
     cards = [
         Card(
             number(own.loc[name, "value"], signed=True),
-            own.loc[name, "unit"].replace("percentage points", "points of %"),
+            own.loc[name, "unit"].replace("percentage points", "points"),
             interval(_estimate(own.loc[name]), signed=True),
-            f"{MEASURES[name].name}, {second.name} minus {first.name}, {arm}",
+            f"{'percentage points of ' if MEASURES[name].share else ''}{MEASURES[name].name}, "
+            f"{second.name} minus {first.name}, {arm}",
         )
         for name in SHOWN_FIRST
         if name in own.index
@@ -206,7 +207,7 @@ def outcomes(first: Run, second: Run, table: pd.DataFrame) -> Section:
         "Differences in the main outcomes",
         caption,
         "Dots of the difference of six outcomes between the studies, by arm.",
-        endpoints.differences(main.drop(columns=["column", "first", "second"]), ["", *arms]),
+        endpoints.differences(main.drop(columns=["column", "first", "second"]), arms, arms),
     )
     rows = [
         [row["arm"], row["endpoint"], row["first"], row["second"], row["text"], _verdict(row)]

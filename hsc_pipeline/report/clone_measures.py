@@ -62,11 +62,16 @@ def rank_abundance(sites: pd.DataFrame) -> pd.DataFrame:
     """
     by, parts = [*OWNER, "lineage", "month"], []
     for sample, own in sites.groupby(by, sort=False):
-        share = np.sort(own["fragments"].to_numpy())[::-1] / own["fragments"].sum()
-        at = np.unique(np.geomspace(1, len(share), RANKS).round().astype(int))
-        parts.append(pd.DataFrame(dict(zip(by, sample, strict=True)) | {"rank": at, "share": share[at - 1]}))
+        parts.append(abundance(own["fragments"]).assign(**dict(zip(by, sample, strict=True))))
     columns = [*by, "rank", "share"]
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
+    return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
+
+
+def abundance(counts: Sequence[float]) -> pd.DataFrame:
+    """Return rank and share (of 1) of the clones of one sample, those seen, at `RANKS` ranks or fewer."""
+    share = np.sort(np.asarray(counts, float))[::-1] / np.sum(counts)
+    at = np.unique(np.geomspace(1, np.count_nonzero(share), RANKS).round().astype(int))
+    return pd.DataFrame({"rank": at, "share": share[at - 1]})
 
 
 def largest_sites(sites: pd.DataFrame) -> pd.DataFrame:

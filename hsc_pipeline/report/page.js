@@ -53,6 +53,15 @@
     setTimeout(() => URL.revokeObjectURL(link.href), 1000);
   }
 
+  /* Legends beside one another would be wider than a telephone, and shrink the whole figure. */
+  function oneColumn(part) {
+    if (!part || typeof part !== "object") return part;
+    if (Array.isArray(part)) return part.map(oneColumn);
+    const own = Object.entries(part).map(([key, value]) => [key, oneColumn(value)]);
+    const copy = Object.fromEntries(own);
+    return copy.legend ? { ...copy, legend: { ...copy.legend, columns: 1 } } : copy;
+  }
+
   async function draw(figure) {
     const live = figure.querySelector(".live");
     const options = {
@@ -63,7 +72,12 @@
       downloadFileName: `${page.study}_${figure.dataset.name}`,
     };
     try {
-      const result = await window.vegaEmbed(live, specification(figure.dataset.name), options);
+      let result = await window.vegaEmbed(live, specification(figure.dataset.name), options);
+      if (small.matches && live.querySelector("svg.marks").viewBox.baseVal.width > 1.1 * figure.clientWidth) {
+        result.finalize();
+        const { datasets, ...rest } = specification(figure.dataset.name);
+        result = await window.vegaEmbed(live, { ...oneColumn(rest), datasets }, options);
+      }
       const before = views.get(figure);
       views.set(figure, result);
       if (before) before.finalize();

@@ -4,6 +4,29 @@ from math import isnan
 
 from hsc_pipeline.intervals import Estimate
 
+UNITS = {
+    "bau_per_ml": "BAU/mL",
+    "cells_per_kg": "cells/kg",
+    "cells_per_kg_or_none": "cells/kg",
+    "fraction_of_normal": "of normal",
+    "iu_per_ml": "IU/mL",
+    "ln_sd": "SD of ln",
+    "log10_sd": "SD of log₁₀",
+    "mg_h_per_l": "mg·h/L",
+    "miu_per_ml": "mIU/mL",
+    "ml": "mL",
+    "per_ml": "per mL",
+    "per_ul": "per µL",
+    "per_year_signed": "per year",
+    "tcid50_per_ml": "TCID₅₀/mL",
+    "ug_per_ml": "µg/mL",
+}
+
+
+def unit_words(unit: str) -> str:
+    """Return a unit of the catalogue as a reader wants it."""
+    return UNITS.get(unit, unit.replace("_", " "))
+
 
 def with_interval(found: Estimate, unit: str = "", signed: bool = False) -> str:
     """Return ``"77 % (67–84)"``, or the number alone where there is no interval."""

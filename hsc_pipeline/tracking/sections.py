@@ -5,6 +5,8 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from hsc_pipeline.report.clone_measures import abundance
+from hsc_pipeline.report.figures import clones as clone_figures
 from hsc_pipeline.report.page import Figure, Section, TextTable
 from hsc_pipeline.tracking import figures
 from hsc_pipeline.tracking.blocks import INTERVAL, MOST_SUBJECTS, by_lineage, first, same, table
@@ -12,6 +14,7 @@ from hsc_pipeline.tracking.run import FEWEST, LINEAGES, deep_enough
 from hsc_pipeline.tracking.series import Series, all_series, frame
 
 MOST_HEAT, HEAT_CLONES, HEAT_SAMPLES = 4, 20, 24  # subjects, clones and samples of a heat map
+SAMPLES = ("first sample", "last sample")
 MOST_PLACES = 32  # samples of a matrix of correlations
 
 
@@ -28,6 +31,7 @@ def clones(observations, found: Mapping, settings: Mapping) -> Section:
         own = [one for one in every if one.lineage == lineage and len(one.months) > 1]
         if own:
             blocks.append(_areas(own, top, lineage or "All cells", wanted["tissue"]))
+    blocks += _ranks([one for one in every if one.lineage == wanted["lineage"]], observations.assay)
     blocks += _heat(every, [wanted["lineage"], *LINEAGES])
     blocks += [*_correlations(found), *_persistence(found, settings)]
     return Section("clones", "Clones", "Clones over time", blocks)
@@ -44,6 +48,26 @@ def _areas(series: list[Series], top: Mapping, lineage: str, tissue: str) -> Fig
     label = f"Stacked areas of the shares of the largest clones in {lineage} over months, a panel a subject."
     name = f"largest-{''.join(c for c in lineage.lower() if c.isalnum())}"
     return Figure(name, f"The largest clones: {lineage}", caption, label, figures.largest_clones(series, top))
+
+
+def _ranks(series: list[Series], assay: str) -> list[Figure]:
+    """Return the share of clones by rank of the first and the last sample of each subject."""
+    parts = [
+        abundance(one.counts[:, at]).assign(panel=one.subject, month=float(one.months[at]), sample=name)
+        for one in series
+        for name, at in zip(SAMPLES, dict.fromkeys((0, len(one.months) - 1)), strict=False)
+    ]
+    if not parts:
+        return []
+    caption = (
+        f"Share of a clone by its rank, in the first and the last sample of "
+        f"{series[0].lineage or 'all cells'} with {FEWEST} counts or more; both axes logarithmic. A steep "
+        "curve has a few large clones, a flat one many even ones; where it ends, the sample ends. Shares are "
+        "as counted, without interval."
+    )
+    label = "Lines of the share of clones by rank, a panel a subject."
+    chart = clone_figures.rank_abundance(pd.concat(parts, ignore_index=True), assay, 4, by="sample")
+    return [Figure("ranks", "Rank and abundance", caption, label, chart)]
 
 
 def _heat(series: list[Series], lineages: list[str]) -> list[Figure]:

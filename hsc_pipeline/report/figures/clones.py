@@ -106,9 +106,9 @@ def bubbles(
 
 
 def rank_abundance(
-    rows: pd.DataFrame, unit: str, columns: int, picked: Sequence[str] = ()
+    rows: pd.DataFrame, unit: str, columns: int, picked: Sequence[str] = (), by: str = "month"
 ) -> alt.ConcatChart:
-    """Draw the share by rank, both logarithmic, a line a month and a panel each.
+    """Draw the share by rank, both logarithmic, a line a sample and a panel each.
 
     Parameters
     ----------
@@ -116,22 +116,24 @@ def rank_abundance(
         panel, month, rank, share (of 1).
     unit : str
         What the share is of.
+    by : str
+        The column whose values, in their order, are ever darker lines.
     """
-    months, panels = sorted(rows["month"].unique().tolist()), []
-    steps = (len(MONTH_SHADES) - 1) / max(1, len(months) - 1)
-    shades = [MONTH_SHADES[round(i * steps)] for i in range(len(months))]
+    names, panels = sorted(rows[by].unique().tolist()), []
+    steps = (len(MONTH_SHADES) - 1) / max(1, len(names) - 1)
+    shades = [MONTH_SHADES[round(i * steps)] for i in range(len(names))]
     across, x_axis = log_scale(1.0, max(10.0, float(rows["rank"].max()) * 1.1))
     up, _ = log_scale(float(rows["share"].min()) / 1.3, min(1.0, float(rows["share"].max()) * 1.5))
     percents = dict(values=[1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1], format="~%")
     tips = [alt.Tooltip("month:Q"), alt.Tooltip("rank:Q"), alt.Tooltip("share:Q", format=".2%")]
-    legend = dict(title="month", symbolType="stroke")
-    month = alt.Color("month:O", scale=dict(domain=months, range=shades), legend=legend)
+    legend = dict(title=by, symbolType="stroke")
+    shade = alt.Color(f"{by}:O", scale=dict(domain=names, range=shades), legend=legend)
     for name, own in rows.groupby("panel", sort=False):
         line = pick(alt.Chart(own), picked).mark_line(strokeWidth=2, point=dict(size=12))
         line = line.encode(
             alt.X("rank:Q", title="rank of the clone", scale=across, axis=x_axis),
             alt.Y("share:Q", title=f"share of {unit}", scale=up, axis=percents),
-            month,
+            shade,
             tooltip=tips,
         )
         panels.append(line.properties(title=str(name)))

@@ -51,12 +51,15 @@ def protection_over_time(curve: pd.DataFrame, arms: Sequence[str]) -> alt.Concat
     return grid([alt.layer(line, base.mark_circle(size=28).encode(tooltip=tips))], 1, 240)
 
 
-def differences(contrasts: pd.DataFrame, arms: Sequence[str]) -> alt.ConcatChart:
-    """Draw each arm's difference from the first with its interval, a panel an endpoint.
+def differences(
+    contrasts: pd.DataFrame, arms: Sequence[str], others: Sequence[str] | None = None
+) -> alt.ConcatChart:
+    """Draw differences by arm with their intervals, a panel an endpoint.
 
-    `contrasts` holds endpoint, unit, arm, value, low, high and text; `arms` are all, the first too.
+    `contrasts` holds endpoint, unit, arm, value, low, high and text; `arms` are all that have a colour,
+    `others` those that are drawn: by default all but the first, from which they differ.
     """
-    panels, others = [], list(arms)[1:]
+    panels, others = [], list(arms)[1:] if others is None else list(others)
     for (endpoint, unit), rows in contrasts.groupby(["endpoint", "unit"], sort=False):
         bounds = [*rows[["low", "high", "value"]].stack().dropna(), 0.0]
         room = 0.08 * (max(bounds) - min(bounds) or 1.0)

@@ -10,7 +10,7 @@ from hsc_pipeline.manifest import LIBRARIES
 from hsc_pipeline.report.page import Section, Text, TextTable
 from hsc_pipeline.report.results import Results
 from hsc_pipeline.report.style import label
-from hsc_pipeline.report.wording import listed
+from hsc_pipeline.report.wording import listed, unit_words
 
 AGAIN = (
     ("is every file as the run left it", "python -m hsc_pipeline verify results/{study}"),
@@ -112,7 +112,7 @@ def _values_table(caption: str, uses: Sequence[Use], tall: bool = False) -> Text
         least, most = value.get("range") or (None, None)
         span = f"{least:g} to {most:g}" if least is not None else ""
         shown = value["value"] if isinstance(value["value"], str) else f"{value['value']:g}"
-        row = [use.name, shown, value["unit"], span, value["meaning"], value["source"]]
+        row = [use.name, shown, unit_words(value["unit"]), span, value["meaning"], value["source"]]
         rows.append([*row[:1], _some(use.arms), *row[1:]] if several else row)
     head = ["name", *(["arms"] if several else []), "value", "unit", "plausible", "meaning", "source"]
     return TextTable(caption, head, rows, numbers=(head.index("value"),), tall=tall)

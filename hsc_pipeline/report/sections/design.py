@@ -7,7 +7,7 @@ from hsc_pipeline.report.measures import SHORT
 from hsc_pipeline.report.page import Figure, Section, Text, TextTable
 from hsc_pipeline.report.results import MOST_ARMS, Results
 from hsc_pipeline.report.style import label
-from hsc_pipeline.report.wording import listed, number
+from hsc_pipeline.report.wording import listed, number, unit_words
 
 
 def question(results: Results) -> Section:
@@ -52,7 +52,7 @@ def _arms_table(results: Results) -> TextTable:
 def _shown(name: str, value: float | str, values: dict, entry: dict) -> str:
     if isinstance(value, str):
         return f"{name} = {value}"
-    return f"{name} = {value:g} {entry['values'].get(name, values.get(name))['unit']}"
+    return f"{name} = {value:g} {unit_words(entry['values'].get(name, values.get(name))['unit'])}"
 
 
 def _cohort_figure(results: Results) -> Figure:

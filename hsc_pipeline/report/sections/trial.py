@@ -5,7 +5,7 @@ import pandas as pd
 from hsc_pipeline.report.page import Section, Text
 from hsc_pipeline.report.results import Results
 from hsc_pipeline.report.sections.trial_blocks import asked_of, blocks, endpoint_words, named, percent
-from hsc_pipeline.report.wording import counted, listed, number
+from hsc_pipeline.report.wording import counted, listed, number, unit_words
 
 MOST_SAID = 4  # comparisons in the sentences; all are in the table
 TITLE = "How many patients"
@@ -126,7 +126,7 @@ def _span(low: float, high: float) -> str:
 
 
 def _value_said(results: Results, name: str, value: float) -> str:
-    unit = results.study["values"].get(name, {}).get("unit", "")
+    unit = unit_words(results.study["values"].get(name, {}).get("unit", ""))
     return f"{name} {_amount(value)} {unit}".rstrip()
 
 
@@ -135,7 +135,8 @@ def _amount(value: float) -> str:
 
 
 def _dose_said(row: object, results: Results) -> str:
-    target, unit = percent(row.share), results.study["values"].get(row.parameter, {}).get("unit", "")
+    target = percent(row.share)
+    unit = unit_words(results.study["values"].get(row.parameter, {}).get("unit", ""))
     if pd.isna(row.dose):
         return f"No {row.parameter} within the range tried lets {target} of patients reach the endpoint."
     high = "above the range" if pd.isna(row.dose_high) else _amount(row.dose_high)

@@ -9,7 +9,7 @@ from hsc_pipeline.report.page import Figure, TextTable
 from hsc_pipeline.report.results import Results
 from hsc_pipeline.report.style import label
 from hsc_pipeline.report.summary import MEASURES
-from hsc_pipeline.report.wording import counted, number
+from hsc_pipeline.report.wording import counted, number, unit_words
 
 MOST_PANELS = 6
 KINDS = {
@@ -143,7 +143,7 @@ def _dose_figure(results: Results) -> list[Figure]:
     if dose.empty:
         return []
     lines = dose[dose["kind"].isin(["observed", "curve"])]
-    unit = {name: entry.get("unit", "") for name, entry in results.study["values"].items()}
+    unit = {name: unit_words(entry.get("unit", "")) for name, entry in results.study["values"].items()}
     steps = lines[lines["kind"] == "curve"].groupby(["arm", "parameter"], sort=False)["dose"]
     equal = steps.apply(lambda doses: doses.diff().std() < 1e-6 * doses.max())
     lines = lines.assign(
@@ -168,7 +168,7 @@ def _search_blocks(results: Results) -> list:
     if cells.empty:
         return []
     names = list(dict.fromkeys(chosen["parameter"]))
-    unit = {name: results.study["values"].get(name, {}).get("unit", "") for name in names}
+    unit = {name: unit_words(results.study["values"].get(name, {}).get("unit", "")) for name in names}
     cells, marked = _two_values(cells, chosen, names)
     target = asked_of(results)["target"]
     skill = _skill_said(results)
