@@ -72,15 +72,22 @@ def drawn(page):
     return page
 
 
+# The marks of a figure in any order and to hundredths: a choice and its undoing change order and last digits.
+MARKS = """(figure) => [...document.querySelectorAll(`#figure-${figure} .live svg.marks path`)]
+  .map((mark) => ["d", "transform", "fill", "opacity", "stroke-width"].map((name) => mark.getAttribute(name)))
+  .map((mark) => String(mark).replace(/\\d+\\.\\d+/g, (number) => Number(number).toFixed(2)))
+  .sort().join("\\n")"""
+
+
 def live(page, figure):
-    """Return the interactive drawing of a figure as text."""
-    return page.locator(f"#figure-{figure} .live svg.marks").inner_html()
+    """Return the marks of the interactive drawing of a figure."""
+    return page.evaluate(MARKS, figure)
 
 
 def becomes(page, figure, sign, before):
     """Wait until the interactive drawing of a figure is, or is no longer, what it was."""
-    script = f"(was) => document.querySelector('#figure-{figure} .live svg.marks').innerHTML {sign} was"
-    page.wait_for_function(script, arg=before, timeout=10_000)
+    script = f"([figure, was]) => ({MARKS})(figure) {sign} was"
+    page.wait_for_function(script, arg=[figure, before], timeout=10_000)
 
 
 @pytest.fixture(scope="module")
