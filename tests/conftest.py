@@ -26,7 +26,7 @@ STUDY = {
 
 
 # Files that take minutes, the longest first, so that none of them is left for the end.
-LONGEST = ("test_workflow", "test_calibration_workflow", "test_faults", "test_points", "test_tracking_workflow")
+LONGEST = ("test_workflow", "test_calibration_workflow", "test_faults", "test_points")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
