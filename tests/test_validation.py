@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from hsc_pipeline.catalogue import default_product, values_for
+from hsc_pipeline.errors import ModelError
 from hsc_pipeline.report.sections.trust import PUBLISHED
 
 FOLDER = Path(__file__).parents[1] / "validation"
@@ -150,6 +151,39 @@ def test_a_cohort_is_its_first_patients_who_have_the_measure(modules):
     assert summary({"patients": 3}, values, [4, 5, 6, 7]) == 3
     assert summary({"patients": 3, "summary": "most"}, values, [4, 5, 6, 7]) == 5
     assert np.isnan(summary({"patients": 1}, values, [5]))
+
+
+def test_a_world_has_the_same_values_in_every_study(modules, of):
+    """But where they are impossible together in one of them: then all are others."""
+    worlds, studies = modules["worlds"], of["published"]["studies"]
+    one, other = (
+        worlds.drawn_values(worlds.study_of(studies[name]["content"], 1), 24, 1)[1]
+        for name in ("mld", "cald")
+    )
+    common = [name for name in one if name in other and name.startswith("lab.") and "reads" not in name]
+    assert len(common) > 5
+    same = np.array([one[name] == other[name] for name in common])
+    assert (same.all(axis=0) | ~same.any(axis=0)).all()
+    assert same.all(axis=0).mean() > 0.5
+
+
+def test_a_world_gives_each_row_of_a_study_and_says_if_it_is_impossible(modules, of, monkeypatch):
+    worlds, published = modules["worlds"], of["published"]
+    entry, rows = published["studies"]["hiv"], published["rows"]["hiv"]
+    found = list(worlds.simulate_cohorts(entry, rows, 2, 1, -1, 0))
+    assert [(row["row"], row["world"], row["failed"]) for row in found] == [
+        ("xu_alleles", -1, ""),
+        ("xu_alleles", 0, ""),
+    ]
+    assert found[0]["value"] != found[1]["value"] > 0
+
+    def impossible(*_, **__):
+        raise ModelError("no such marrow")
+
+    monkeypatch.setattr(worlds, "simulate", impossible)
+    (said,) = worlds.simulate_cohorts(entry, rows, 2, 1, 0, 0)
+    assert said["failed"] == "no such marrow"
+    assert np.isnan(said["value"])
 
 
 def test_every_row_is_well_formed(modules, of):

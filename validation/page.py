@@ -16,7 +16,7 @@ PAGE = FOLDER.parent / "docs" / "validation.md"
 TABLE = FOLDER.parent / "hsc_pipeline" / "report" / "validation.csv"
 FIGURE = FOLDER.parent / "docs" / "images" / "validation_coverage.svg"
 COLUMNS = (
-    *("trial", "outcome", "published", "patients", "own values", "middle", "50 %", "90 %"),
+    *("study", "outcome", "published", "patients", "own values", "middle", "50 %", "90 %"),
     *("published is", "sets", "source"),
 )
 MEANING = {
@@ -102,14 +102,19 @@ def verdicts(of: Mapping) -> str:
     }
     levels = of["tolerances"]["levels"]
     lines += [
-        f"| {names[row.table]} | {row.rows} | {row.units} | {row.level:.0%} "
-        f"| **{row.share * row.units:.1f} of {row.units}**, {row.share:.0%} "
-        f"| {row.expected_low:.0%} to {row.expected_high:.0%} | {row.worth:.0f} "
-        f"| {row.binomial_low:.0%} to {row.binomial_high:.0%} | {MEANING[row.verdict]} |"
+        f"| {names[row.table]} | {row.rows} | {row.units} | {percent(row.level)} "
+        f"| **{row.share * row.units:.1f} of {row.units}**, {percent(row.share)} "
+        f"| {percent(row.expected_low)} to {percent(row.expected_high)} | {row.worth:.0f} "
+        f"| {percent(row.binomial_low)} to {percent(row.binomial_high)} | {MEANING[row.verdict]} |"
         for row in of["coverage"].itertuples()
         if row.level in levels
     ]
     return "\n".join(lines)
+
+
+def percent(share: float) -> str:
+    """Return a share as ``90 %``."""
+    return f"{100 * share:.0f} %"
 
 
 def shown(value: float) -> str:
@@ -143,7 +148,7 @@ def cohort_tables(of: Mapping) -> str:
         some = f" ({line['worlds']} worlds)" if line["worlds"] < of["tolerances"]["worlds"] else ""
         ranges = [f"{shown(line[f'low{level}'])} to {shown(line[f'high{level}'])}" for level in (50, 90)]
         cells = (
-            str(row["trial"]),
+            row["study"],
             row["what"],
             published_as(row),
             patients_of(row, of["published"]["studies"][row["study"]]),
@@ -181,9 +186,7 @@ def misses(of: Mapping) -> str:
 
 def left_out(of: Mapping) -> str:
     """Return what was published and is not reproduced."""
-    lines = [
-        f"- trial {row['trial']}, {row['what']}: {row['why']}" for row in of["published"]["not_reproduced"]
-    ]
+    lines = [f"- {row['source']}, {row['what']}: {row['why']}" for row in of["published"]["not_reproduced"]]
     return "## Not reproduced\n\n" + "\n".join(lines) + "\n"
 
 
