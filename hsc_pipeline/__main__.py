@@ -147,6 +147,7 @@ def _verify(options: argparse.Namespace) -> int:
 def _reproduce(options: argparse.Namespace) -> int:
     from hsc_pipeline.reproduce import reproduce
 
+    print(f"{options.folder}: running the study again; this takes as long as the run did", file=sys.stderr)
     same, said = reproduce(options.folder, options.cores)
     print("\n".join(said))
     return 0 if same else 1
@@ -190,11 +191,12 @@ def _check(options: argparse.Namespace) -> int:
     for product in dict.fromkeys(arm.product for arm in study.arms.values()):
         given = ", ".join(name for name, arm in study.arms.items() if arm.product == product)
         print(f"product of {given}: {product}, {study.file.catalogue.title('products', product)}")
-    for unused in study.unused_entries():
-        print(f"note: {unused} of the study's own catalogue is used by no arm")
     for name, points in study.ensembles.items():
         where = ", ".join(points.arms)
         print(f"{name}: {points.points} points, {points.patients} patients at each in {where}")
+    print(f"time: about {max(1, round(study.core_minutes()))} minutes of one core")
+    for unused in study.unused_entries():
+        print(f"note: {unused} of the study's own catalogue is used by no arm")
     return 0
 
 

@@ -17,6 +17,7 @@ MOST_JOBS = 2000  # of an ensemble; beyond, jobs grow
 MOST_UNCERTAIN_ARMS = 12  # as many as the report draws
 # Measured over 600 to 30,000 clones and 3 to 11 visits, in seconds of a core.
 SECONDS_A_PATIENT, SECONDS_A_CLONE_AND_VISIT = 0.35, 5e-7
+SECONDS_AFTERWARDS = 90  # of a core for models, trials and report of a small study
 
 Check = Callable[[str, Mapping[str, Value]], None]
 

@@ -14,7 +14,7 @@ from hsc_pipeline.catalogue import (
     diseases,
     tables,
 )
-from hsc_pipeline.ensembles import Ensemble, ensembles, seconds_a_patient
+from hsc_pipeline.ensembles import SECONDS_AFTERWARDS, Ensemble, ensembles, seconds_a_patient
 from hsc_pipeline.errors import UserError, suggest
 from hsc_pipeline.events import KILLING
 from hsc_pipeline.own_entries import Entries, OwnDisease, OwnProduct, OwnValue
@@ -128,6 +128,13 @@ class Study:
         """Return the names of the jobs of an ensemble in each of its arms, ``"first-last"`` point."""
         cost = seconds_a_patient(self._clones(), len(self.file.visits_months))
         return self.ensembles[ensemble].batches(cost, self.file.minutes_per_job)
+
+    def core_minutes(self) -> float:
+        """Return about how many minutes of one core a run takes, by costs measured on small studies."""
+        patients = len(self.arms) * self.file.patients
+        patients += sum(e.points * e.patients * len(e.arms) for e in self.ensembles.values())
+        each = seconds_a_patient(self._clones(), len(self.file.visits_months))
+        return (patients * each + SECONDS_AFTERWARDS) / 60
 
     def swept_values(self) -> dict[str, dict]:
         """Return unit, scale and each arm's own number of the values that the sweep varies, by name.

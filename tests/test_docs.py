@@ -281,6 +281,21 @@ def test_example_files_are_good(kind, text, tmp_path, monkeypatch, capsys):
         assert main(["check", str(file)]) == 0, capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(text, id=document.stem)
+        for document in DOCUMENTS
+        for language, text in blocks(document)
+        if language == "python"
+    ],
+)
+def test_python_of_the_documents_runs(text, tmp_path):
+    (tmp_path / "config").symlink_to(REPOSITORY / "config")
+    done = subprocess.run([sys.executable, "-c", text], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 def test_there_are_examples_of_a_study_and_of_a_disease_of_ones_own():
     texts = [example.values[1] for example in examples()]
     readme = (REPOSITORY / "README.md").read_text()

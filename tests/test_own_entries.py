@@ -201,6 +201,12 @@ def test_check_says_what_is_given_and_what_is_not_used(content, tmp_path, capsys
     assert "note: lad_vector of the study's own catalogue is used by no arm" in said
 
 
+def test_more_patients_and_points_take_more_time(content):
+    base = load_study(content).core_minutes()
+    assert load_study({**content, "patients": 1000}).core_minutes() > 2 * base
+    assert load_study({**content, "uncertainty": {"draws": 0}}).core_minutes() < base
+
+
 def test_a_text_with_a_comma_and_without_quotes_is_told(content, tmp_path):
     content["catalogue"]["products"]["lad_vector"]["values"]["product.mean_copies"]["recalled"] = None
     with pytest.raises(UserError, match=r"unknown key 'recalled'.*a text with a comma wants quotes"):
