@@ -135,7 +135,7 @@ def test_check_says_what_a_calibration_file_holds(tmp_path, capsys, monkeypatch)
     monkeypatch.chdir(REPOSITORY)
     assert main(["check", "config/calibration.yaml"]) == 0
     said = capsys.readouterr().out
-    assert "12 samples of 1 patient; 2,600 simulations" in said
+    assert "12 samples of 1 patient; 4,600 simulations" in said
     assert FREQUENCY in said
 
 
