@@ -233,6 +233,14 @@ def turns(patients: tuple[int, int], at_once: int = AT_ONCE) -> Iterator[tuple[i
         yield start, min(start + at_once - 1, last)
 
 
+def read_turns(
+    tables: Sequence[Table], files: Mapping[str, str | Path], patients: tuple[int, int]
+) -> Iterator[dict[str, pa.Table]]:
+    """Read some tables by name, for one turn of patients after the other."""
+    for turn in turns(patients):
+        yield {table.name: table.read(files[table.name], turn) for table in tables}
+
+
 def by_patient(table: pa.Table, patients: Iterable[int]) -> dict[int, dict[str, np.ndarray]]:
     """Return the columns of each patient; empty ones where a patient has no rows.
 

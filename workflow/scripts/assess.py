@@ -10,18 +10,17 @@ from hsc_pipeline.immunity import assess_patients
 from hsc_pipeline.plan import EVENTS, PATIENTS
 from hsc_pipeline.product import CLONES, PRODUCTS
 from hsc_pipeline.settings import Settings
-from hsc_pipeline.tables import turns, write_together
+from hsc_pipeline.tables import read_turns, write_together
 
-batch, files = snakemake.params.patients, dict(snakemake.input.items())
-settings, people = Settings(**snakemake.params.settings), files.pop("patients")
-schemas = {table.name: table for table in (PRODUCTS, CLONES, MARROW, CLONE_SIZES, COUNTS, EVENTS)}
+TABLES = (PATIENTS, PRODUCTS, CLONES, MARROW, CLONE_SIZES, COUNTS, EVENTS)
+batch, settings = snakemake.params.patients, Settings(**snakemake.params.settings)
 
 
 def parts():
     """Tables of one patient after the other."""
-    for turn in turns(batch):
-        tables = {name: schemas[name].read(path, turn) for name, path in files.items()}
-        yield from assess_patients(PATIENTS.read(people, turn).to_pylist(), tables, settings)
+    for read in read_turns(TABLES, dict(snakemake.input.items()), batch):
+        patients = read.pop("patients").to_pylist()
+        yield from assess_patients(patients, read, settings)
 
 
 write_together(dict(snakemake.output.items()), progress(parts(), batch[1] - batch[0] + 1, "immune systems"))

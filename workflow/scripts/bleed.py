@@ -9,25 +9,22 @@ from hsc_pipeline.engraftment import CLONE_SIZES, MARROW
 from hsc_pipeline.plan import EVENTS, PATIENTS
 from hsc_pipeline.product import CLONES, PRODUCTS, SITES
 from hsc_pipeline.settings import Settings
-from hsc_pipeline.tables import by_patient, turns, write_together
+from hsc_pipeline.tables import by_patient, read_turns, write_together
 
-batch, files = snakemake.params.patients, snakemake.input
+BY_PATIENT = (CLONES, SITES, MARROW, CLONE_SIZES, EVENTS)
+batch = snakemake.params.patients
 settings = Settings(**snakemake.params.settings)
 
 
 def parts():
     """Tables of one patient after the other."""
-    for turn in turns(batch):
-        numbers = range(turn[0], turn[1] + 1)
-        patients = PATIENTS.read(files.patients, turn).to_pylist()
+    for read in read_turns((PATIENTS, PRODUCTS, *BY_PATIENT), dict(snakemake.input.items()), batch):
+        patients, products = (read[table.name].to_pylist() for table in (PATIENTS, PRODUCTS))
+        numbers = [row["patient"] for row in patients]
         yield from bleed_patients(
             patients,
-            products={row["patient"]: row for row in PRODUCTS.read(files.products, turn).to_pylist()},
-            clones=by_patient(CLONES.read(files.clones, turn), numbers),
-            sites=by_patient(SITES.read(files.sites, turn), numbers),
-            marrow=by_patient(MARROW.read(files.marrow, turn), numbers),
-            clone_sizes=by_patient(CLONE_SIZES.read(files.clone_sizes, turn), numbers),
-            events=by_patient(EVENTS.read(files.events, turn), numbers),
+            products={row["patient"]: row for row in products},
+            **{table.name: by_patient(read[table.name], numbers) for table in BY_PATIENT},
             settings=settings,
         )
 
