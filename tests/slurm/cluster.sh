@@ -74,7 +74,7 @@ ReturnToService=2
 SlurmctldTimeout=30
 SlurmdTimeout=10
 KillWait=3
-PartitionName=short Nodes=ALL Default=YES MaxTime=01:00:00 State=UP
+PartitionName=short Nodes=ALL Default=YES MaxTime=1-00:00:00 State=UP
 CONF
     for i in $(seq 1 "$1"); do
         echo "NodeName=n$i NodeHostname=$HOST NodeAddr=127.0.0.1 Port=$((27000 + i)) CPUs=2 RealMemory=16000"
