@@ -7,7 +7,7 @@ MILLION = 1_000_000
 # CPU seconds of starting one job on Slurm, two Snakemakes, as measured on the local one.
 SLURM_JOB = 4.0
 WORKERS = 1000
-NAMES = {"local": "two cores", "slurm": "Slurm on them"}
+NAMES = {"local": "two cores", "slurm": "a Slurm of two cores"}
 SPREAD = ("product", "engraftment", "blood", "immunity")
 MEASURES = ("jobs", "wall s", "CPU s", "CPU s of jobs", "memory MB", "files", "MB")
 SINGLE = "wall s of job "
@@ -32,7 +32,7 @@ def page(measured: pd.DataFrame) -> str:
             "`benchmarks/scale.py` measures, and writes this page from scale.csv. One arm of Wiskott-Aldrich",
             "syndrome, 11 visits to month 60, models and report as in any study; jobs of two minutes",
             "(`minutes_per_job`). CPU s holds Snakemake and the start of every job; CPU s of jobs is that",
-            "of these alone.",
+            "of these alone. Wall times are those of a machine that had other work beside.",
             "",
             *_measured(runs),
             "",
