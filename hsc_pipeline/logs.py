@@ -3,15 +3,20 @@
 import atexit
 import logging
 import os
+import re
 import resource
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from types import TracebackType
 
 from hsc_pipeline import runs
 
 THREAD_SETTINGS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+PROCESS_STATUS = Path("/proc/self/status")
+# In kB on Linux, in bytes on macOS.
+MAXRSS_IN_A_MB = 1e6 if sys.platform == "darwin" else 1e3
 
 logger = logging.getLogger("hsc_pipeline")
 
@@ -46,9 +51,19 @@ def _log_cost() -> None:
     """Say what the whole process cost; Snakemake's benchmark misses what it used after its last look."""
     own, children = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     seconds = own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
-    # In kB on Linux, in bytes on macOS.
-    memory = max(own.ru_maxrss, children.ru_maxrss) / (1e6 if sys.platform == "darwin" else 1e3)
+    memory = max(_peak_mb(own), children.ru_maxrss / MAXRSS_IN_A_MB)
     logger.info("used %.2f s of CPU and %.0f MB", seconds, memory)
+
+
+def _peak_mb(own: resource.struct_rusage) -> float:
+    """Return the largest resident memory of this process.
+
+    On Linux ru_maxrss starts at what the parent held when it started us (exec keeps it); VmHWM does not.
+    """
+    if not PROCESS_STATUS.exists():
+        return own.ru_maxrss / MAXRSS_IN_A_MB
+    peak = re.search(r"^VmHWM:\s*(\d+) kB$", PROCESS_STATUS.read_text(encoding="ascii"), re.MULTILINE)
+    return int(peak[1]) / 1e3 if peak else 0.0
 
 
 def _log_exception(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
