@@ -50,3 +50,13 @@ def compare(first, second):
     pairs = zip(first.T, second.T, strict=True)
     # scipy's exact method fails, with a warning, on some of the tied samples.
     return z, np.array([stats.ks_2samp(a, b, method="asymp").pvalue for a, b in pairs])
+
+
+def chi_square(observed, expected):
+    keys = [key for key, p in expected.items() if p > 0]
+    counts = np.array([observed[key] for key in keys], float)
+    assert counts.sum() == sum(observed.values()), "something impossible was drawn"
+    if len(keys) == 1:
+        return 1.0
+    law = np.array([expected[key] for key in keys])
+    return stats.chisquare(counts, law * counts.sum()).pvalue

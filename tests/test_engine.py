@@ -1,19 +1,15 @@
-"""The engine: the fast two-level simulation against the reference, and the urn against enumeration."""
+"""The engine: the fast two-level simulation against the reference and closed forms."""
 
 from collections import Counter
-from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from panel import compare, summarise
+from panel import chi_square, compare, summarise
 from scipy import stats
 
 from hsc_pipeline.dynamics import Drivers, events, fast, simulate_clones, simulate_patients
 from hsc_pipeline.dynamics.rates import Feedback, kendall_parameters, make_tables
 from hsc_pipeline.dynamics.stepper import step_clones
-from hsc_pipeline.dynamics.urn import ancestors, deal, merge_probability
 
 SIZES = np.array([1] * 20 + [2] * 10 + [5] * 4 + [3] * 10 + [30])
 KINDS = np.array([0] * 34 + [1] * 11)
@@ -221,95 +217,6 @@ def test_a_driver_with_an_advantage_grows_by_it():
         ).columns
         cells[name] = found["cells"][found["class"] == 1].sum()
     assert cells["strong"] > 2 * cells["weak"]
-
-
-# ---------------------------------------------------------------- the urn
-
-
-def compositions(total, parts):
-    for cuts in combinations(range(1, total), parts - 1):
-        edges = (0, *cuts, total)
-        yield tuple(b - a for a, b in pairwise(edges))
-
-
-def chi_square(observed, expected):
-    keys = [key for key, p in expected.items() if p > 0]
-    counts = np.array([observed[key] for key in keys], float)
-    assert counts.sum() == sum(observed.values()), "something impossible was drawn"
-    if len(keys) == 1:
-        return 1.0
-    law = np.array([expected[key] for key in keys])
-    return stats.chisquare(counts, law * counts.sum()).pvalue
-
-
-def families_hit(after, families, sampled):
-    """The law of families that hold a marked cell, by enumeration of compositions and marks."""
-    law = Counter()
-    for sizes in compositions(after, families):
-        owner = np.repeat(np.arange(families), sizes)
-        for marked in combinations(range(after), sampled):
-            law[len({int(owner[cell]) for cell in marked})] += 1
-    whole = sum(law.values())
-    return {key: count / whole for key, count in law.items()}
-
-
-@pytest.mark.parametrize(
-    ("after", "families", "sampled"), [(6, 3, 2), (7, 4, 3), (6, 1, 3), (5, 5, 2), (7, 2, 7)]
-)
-def test_ancestors_have_the_law_of_enumerated_families(after, families, sampled):
-    # p > 1e-5 on 20,000 draws; an error of 0.02 in a probability would show with p < 1e-6.
-    rng = np.random.default_rng(1)
-    shape = np.ones(20_000, np.int64)
-    drawn = ancestors(rng, families * shape, after * shape, sampled * shape)
-    assert chi_square(Counter(drawn.tolist()), families_hit(after, families, sampled)) > 1e-5
-
-
-@pytest.mark.parametrize(("after", "families", "sampled"), [(6, 3, 2), (7, 4, 3), (7, 3, 4)])
-def test_the_merging_of_one_more_line_is_what_enumeration_gives(after, families, sampled):
-    merged, seen = Counter(), Counter()
-    for sizes in compositions(after, families):
-        owner = np.repeat(np.arange(families), sizes)
-        for marked in combinations(range(after), sampled):
-            hit = {int(owner[cell]) for cell in marked}
-            for more in set(range(after)) - set(marked):
-                seen[len(hit)] += 1
-                merged[len(hit)] += int(owner[more]) in hit
-    for hit in seen:
-        assert merge_probability(families, after, sampled, hit) == pytest.approx(
-            merged[hit] / seen[hit], abs=1e-12
-        )
-
-
-@pytest.mark.parametrize(
-    ("sizes", "founders", "total"), [((1, 1, 1), 2, 5), ((2, 1, 3), 3, 6), ((4, 2), 3, 3), ((1, 2), 1, 60)]
-)
-def test_a_deal_has_the_law_of_enumerated_urns(sizes, founders, total):
-    # As above; the last case takes the path of gamma and multinomial draws.
-    law = Counter()
-    owner = np.repeat(np.arange(len(sizes)), sizes)
-    chosen = list(combinations(range(len(owner)), founders))
-    parts = list(compositions(total, founders))
-    for cells in chosen:
-        for families in parts:
-            dealt = np.bincount(owner[list(cells)], families, len(sizes)).astype(int)
-            law[tuple(dealt.tolist())] += 1 / len(chosen) / len(parts)
-    rng = np.random.default_rng(2)
-    drawn = Counter(tuple(deal(rng, np.array(sizes), founders, total)[1].tolist()) for _ in range(20_000))
-    assert chi_square(drawn, law) > 1e-5
-
-
-@settings(deadline=None, derandomize=True, max_examples=200)
-@given(data=st.data())
-def test_a_deal_keeps_its_books(data):
-    sizes = np.array(data.draw(st.lists(st.integers(1, 50), min_size=1, max_size=30)))
-    founders = data.draw(st.integers(0, int(sizes.sum())))
-    total = founders + data.draw(st.integers(0, 3000)) if founders else 0
-    drawn, cells = deal(np.random.default_rng(data.draw(st.integers(0, 100))), sizes, founders, total)
-    assert drawn.sum() == founders
-    assert cells.sum() == total
-    assert (drawn <= sizes).all()
-    assert ((cells > 0) == (drawn > 0)).all()
-    assert (cells >= drawn).all()
 
 
 # ---------------------------------------------------------------- closed forms, both engines

@@ -12,7 +12,15 @@ from hsc_pipeline.dynamics.totals import K_DT
 
 ENGINES = ("fast", "events")
 MOST_STEPS = 1e7  # a quarter of an hour of one patient
-COLUMNS = ("patient", "visit", "clone", "parent", "class", "cells")
+# Rows are most of the memory of a block: what numbers them is half as wide as what they count.
+COLUMNS = {
+    "patient": np.int32,
+    "visit": np.int32,
+    "clone": np.int32,
+    "parent": np.int32,
+    "class": np.int32,
+    "cells": np.int64,
+}
 
 
 @dataclass(frozen=True)
@@ -200,17 +208,18 @@ def _run_fast(sizes, kinds, tables: Tables, feedback: Feedback, times, seed, law
 
 
 def _rows_of_clones(rows: list, owner: np.ndarray, starts: np.ndarray, kinds: np.ndarray) -> dict:
-    """Return the columns of the clones of time 0, from their places and cells at each visit.
-
-    Written in place, since they are most of what a block needs in memory.
-    """
+    """Return the columns of the clones of time 0, from their places and cells at each visit."""
     ends = np.cumsum([len(at) for at, _ in rows])
-    columns = {name: np.empty(ends[-1], np.int64) for name in COLUMNS}
+    columns = {name: np.empty(ends[-1], dtype) for name, dtype in COLUMNS.items()}
+    columns["parent"].fill(-1)
+    each = {"patient": owner, "clone": np.arange(len(owner)) - starts[owner], "class": kinds}
+    each = {name: values.astype(COLUMNS[name]) for name, values in each.items()}
     for visit, ((at, cells), stop) in enumerate(zip(rows, ends, strict=True)):
-        patient, here = owner[at], slice(stop - len(at), stop)
-        found = (patient, visit, at - starts[patient], -1, kinds[at], cells)
-        for column, values in zip(columns.values(), found, strict=True):
-            column[here] = values
+        here = slice(stop - len(at), stop)
+        columns["visit"][here], columns["cells"][here] = visit, cells
+        for name, values in each.items():
+            # Places are within bounds; "clip" writes in place where "raise" makes a copy.
+            values.take(at, out=columns[name][here], mode="clip")
     return columns
 
 
@@ -227,10 +236,7 @@ def _run_events(sizes, kinds, tables: Tables, feedback: Feedback, times, seed, l
         simulate_patient(patient, size, kind, tables, feedback, times, np.random.default_rng(own), law)
         for patient, (size, kind, own) in enumerate(zip(sizes, kinds, seeds, strict=True))
     ]
-    columns = [
-        np.concatenate([part[0][name] for part in parts])
-        for name in ("patient", "visit", "clone", "parent", "class", "cells")
-    ]
+    columns = [np.concatenate([part[0][name] for part in parts]) for name in COLUMNS]
     drivers = {name: np.concatenate([part[1][name] for part in parts]) for name in parts[0][1]}
     patient, visit, clone, parent, kind, cells = columns
     return _simulation(patient, visit, clone, parent, kind, cells, drivers, 0.0)
@@ -238,8 +244,8 @@ def _run_events(sizes, kinds, tables: Tables, feedback: Feedback, times, seed, l
 
 def _simulation(patient, visit, clone, parent, kind, cells, drivers, k_dt) -> Simulation:
     order = np.lexsort((clone, patient, visit))
-    columns = (column[order].astype(np.int64) for column in (patient, visit, clone, parent, kind, cells))
-    return Simulation(dict(zip(COLUMNS, columns, strict=True)), drivers, k_dt)
+    columns = zip(COLUMNS.items(), (patient, visit, clone, parent, kind, cells), strict=True)
+    return Simulation({name: of[order].astype(dtype) for (name, dtype), of in columns}, drivers, k_dt)
 
 
 def _name_drivers(population, clones: list[int]) -> tuple[dict, np.ndarray, np.ndarray]:

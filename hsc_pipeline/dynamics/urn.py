@@ -9,6 +9,8 @@ families, one each and the rest Dirichlet-multinomial by founders.  docs/engine.
 
 import numpy as np
 
+COINS_FROM = 2500  # things from which coins are the quicker way to a random subset
+
 
 def ancestors(
     rng: np.random.Generator, families: np.ndarray, after: np.ndarray, sampled: np.ndarray
@@ -75,7 +77,7 @@ def deal(
 def draw_founders(rng: np.random.Generator, sizes: np.ndarray, founders: int) -> np.ndarray:
     """Draw how many of `founders` cells, chosen without replacement, fall to each clone."""
     cells = int(sizes.sum())
-    if cells > 20 * len(sizes):
+    if not _quicker_by_cell(len(sizes), cells):
         return rng.multivariate_hypergeometric(sizes, founders, method="marginals")
     chosen = _subset(rng, cells, founders)
     if cells == len(sizes):
@@ -92,7 +94,7 @@ def spread_progeny(rng: np.random.Generator, founders: np.ndarray, families: int
     extra = total - families
     if extra == 0:
         return np.zeros_like(founders)
-    if total > 12 * len(founders):
+    if not _quicker_by_cell(len(founders), total):
         weight = rng.standard_gamma(founders)
         return rng.multinomial(extra, weight / weight.sum())
     cuts = np.flatnonzero(_subset(rng, total - 1, families - 1)) + 1
@@ -100,9 +102,35 @@ def spread_progeny(rng: np.random.Generator, founders: np.ndarray, families: int
     return np.diff(ends) - founders
 
 
+def _quicker_by_cell(clones: int, cells: int) -> bool:
+    """Say whether a coin for each cell costs less than draws for each clone, as measured."""
+    return cells <= 60 * (clones - 60)
+
+
 def _subset(rng: np.random.Generator, things: int, size: int) -> np.ndarray:
-    """Draw a random subset of a given size, as a mask; the smaller of subset and rest is drawn."""
+    """Draw a random subset of a given size, as a mask."""
     few = min(size, things - size)
+    if things > COINS_FROM and few > things // 20:
+        return _subset_by_coins(rng, things, size)
     mask = np.zeros(things, bool)
     mask[rng.choice(things, few, replace=False, shuffle=False)] = True
     return mask if few == size else ~mask
+
+
+def _subset_by_coins(rng: np.random.Generator, things: int, size: int) -> np.ndarray:
+    """Draw it by one coin each, then by changing things at random until the size is right.
+
+    Given how many coins show heads, their set is uniform whatever their chance; so is it after each
+    change of one thing, chosen at random among the heads or the tails that are too many.
+    """
+    heads = np.uint8(min(round(256 * size / things), 255))
+    coins = rng.integers(0, 2**64, -(-things // 8), dtype=np.uint64).astype("<u8", copy=False).view(np.uint8)
+    mask = coins[:things] < heads
+    surplus = int(np.count_nonzero(mask)) - size
+    while surplus:
+        too_many = surplus > 0
+        enough = 2 * abs(surplus) * things // (size if too_many else things - size) + 8
+        at = rng.integers(0, things, enough)
+        mask[at[mask[at] == too_many][: abs(surplus)]] = not too_many
+        surplus = int(np.count_nonzero(mask)) - size
+    return mask
