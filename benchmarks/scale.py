@@ -81,16 +81,17 @@ def run(executor: str, patients: int) -> dict:
         results = folder / "results/scale"
         jobs = read_jobs(results)
         files = [path for path in results.rglob("*") if path.is_file()]
-        stages = pd.DataFrame(jobs).groupby("stage")["cpu"].sum()
+        stages = pd.DataFrame(jobs).groupby("stage").agg({"cpu": "sum", "memory": "max"})
         return {
             "jobs": len(jobs),
             "wall s": wall,
             "CPU s": cpu,
-            "CPU s of jobs": float(stages.sum()),
+            "CPU s of jobs": float(stages["cpu"].sum()),
             "memory MB": max(job["memory"] for job in jobs),
             "files": len(files),
             "MB": sum(path.stat().st_size for path in files) / 1e6,
-            **{f"CPU s of {stage}": float(spent) for stage, spent in stages.items()},
+            **{f"CPU s of {stage}": float(spent) for stage, spent in stages["cpu"].items()},
+            **{f"memory MB of {stage}": float(most) for stage, most in stages["memory"].items()},
             # Jobs that are one whatever the cohort: they end the gain from more machines.
             **{f"wall s of job {job['name']}": job["wall"] for job in jobs if not job["batch"]},
         }

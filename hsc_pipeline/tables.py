@@ -120,17 +120,36 @@ class Table:
         if distinct != table.num_rows:
             raise ModelError(f"{label}: {table.num_rows - distinct} rows repeat the key {self.key}")
 
-    def read(self, path: str | Path, patients: tuple[int, int] | None = None) -> pa.Table:
-        """Read and check a table, or the rows of the first to the last of some patients only."""
-        return self.check(read_patients(path, patients), str(path))
+    def read(
+        self,
+        path: str | Path,
+        patients: tuple[int, int] | None = None,
+        among: np.ndarray | None = None,
+    ) -> pa.Table:
+        """Read and check a table, or the rows of some patients only; see `read_patients`."""
+        return self.check(read_patients(path, patients, among), str(path))
 
 
-def read_patients(path: str | Path, patients: tuple[int, int] | None = None) -> pa.Table:
-    """Read a table unchecked, or the rows of the first to the last of some patients only."""
+def read_patients(
+    path: str | Path, patients: tuple[int, int] | None = None, among: np.ndarray | None = None
+) -> pa.Table:
+    """Read a table unchecked, or the rows of some patients only.
+
+    Parameters
+    ----------
+    path : str or pathlib.Path
+    patients : tuple of int, optional
+        First and last.
+    among : array of int, optional
+        Those wanted; the others are never in memory together.
+    """
     chosen = None
     if patients is not None:
         first, last = patients
         chosen = (pc.field("patient") >= first) & (pc.field("patient") <= last)
+    if among is not None:
+        wanted = pc.field("patient").isin(pa.array(among))
+        chosen = wanted if chosen is None else chosen & wanted
     with whole(path):
         return pq.read_table(path, filters=chosen, use_threads=False)
 

@@ -392,6 +392,16 @@ def test_of_very_many_patients_a_part_is_taken_with_all_its_arms(monkeypatch):
     assert (rows["patients"] == 25).all()
 
 
+def test_the_visits_of_those_met_suffice(monkeypatch):
+    monkeypatch.setattr(early, "MOST_ROWS", 50)
+    outcomes, visits = cohort(60)
+    met = early.chosen(outcomes, seed=1)
+    assert 0 < met["patient"].nunique() < 60
+    pd.testing.assert_frame_equal(early.chosen(met, seed=1), met)
+    own = visits[visits["patient"].isin(met["patient"])]
+    pd.testing.assert_frame_equal(knowledge(met, own, 12.0), knowledge(met, visits, 12.0))
+
+
 def test_the_same_seed_gives_the_same_tables_whatever_the_order_of_rows():
     outcomes, visits = cohort(24)
     one = fit_early(outcomes, visits, seed=1)

@@ -102,6 +102,14 @@ def test_some_patients_are_read_without_the_rest(tmp_path):
     }
 
 
+def test_patients_named_one_by_one_are_read_without_the_rest(tmp_path):
+    write_together({"cells": tmp_path / "a.parquet"}, [{"cells": cells(p, [1.0])} for p in range(9)])
+    some = CELLS.read(tmp_path / "a.parquet", among=np.array([7, 2, 11]))
+    assert some["patient"].to_pylist() == [2, 7]
+    both = CELLS.read(tmp_path / "a.parquet", (0, 4), among=np.array([7, 2]))
+    assert both["patient"].to_pylist() == [2]
+
+
 def test_a_failed_write_leaves_what_was_there(tmp_path):
     file = tmp_path / "a.txt"
     file.write_text("old")

@@ -49,7 +49,7 @@ def fit_early(outcomes: pd.DataFrame, visits: pd.DataFrame, seed: int) -> dict[s
     """
     from threadpoolctl import threadpool_limits
 
-    outcomes, months = _chosen(outcomes, seed), visits["month"].unique()
+    outcomes, months = chosen(outcomes, seed), visits["month"].unique()
     tables = {month: knowledge(outcomes, visits, month) for month in horizons(months)}
     found: dict[str, list] = {name: [] for name in COLUMNS}
     with threadpool_limits(1):
@@ -66,8 +66,11 @@ def fit_early(outcomes: pd.DataFrame, visits: pd.DataFrame, seed: int) -> dict[s
     return frames | {"early_skill": judge(frames["early_skill"])}
 
 
-def _chosen(outcomes: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """Return the infused in a fixed order, a random part of the patients beyond `MOST_ROWS`."""
+def chosen(outcomes: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """Return the infused in a fixed order, a random part of the patients beyond `MOST_ROWS`.
+
+    Of those it returned it returns all.
+    """
     key = key_of(outcomes)
     outcomes = outcomes[outcomes["infused"]].sort_values(key).reset_index(drop=True)
     if len(outcomes) <= MOST_ROWS:
