@@ -12,6 +12,7 @@ SPREAD = ("product", "engraftment", "blood", "immunity")
 MEASURES = ("jobs", "wall s", "CPU s", "CPU s of jobs", "memory MB", "files", "MB")
 SINGLE = "wall s of job "
 OF_STAGE = "CPU s of "
+MEMORY_OF_STAGE = "memory MB of "
 
 
 def page(measured: pd.DataFrame) -> str:
@@ -40,6 +41,10 @@ def page(measured: pd.DataFrame) -> str:
             "## Cost model",
             "",
             *_model(local),
+            "",
+            "## Memory",
+            "",
+            *_memory(local),
             "",
             "## A million patients",
             "",
@@ -101,6 +106,23 @@ def _model(local: pd.DataFrame) -> list[str]:
         start, slope = fit(local[name].dropna())
         lines.append(_row(name, start, slope, start + 1000 * slope))
     return lines
+
+
+def _memory(local: pd.DataFrame) -> list[str]:
+    sizes = list(local.index)
+    lines = [
+        "MB of the largest job of a stage, on two cores. Jobs that simulate hold fifty patients at a time;",
+        "`models`, `trials` and `report` hold a row per patient, and `early` the visits of 20,000 at most.",
+        "",
+        _row("stage", *(f"{patients:,} patients" for patients in sizes)),
+        _rule(1 + len(sizes)),
+    ]
+    stages = local[[name for name in local.columns if name.startswith(MEMORY_OF_STAGE)]]
+    stages = stages.T.sort_values(sizes[-1], ascending=False)
+    return lines + [
+        _row(name.removeprefix(MEMORY_OF_STAGE), *(f"{value:,.0f}" for value in row))
+        for name, row in zip(stages.index, stages.to_numpy(), strict=True)
+    ]
 
 
 def _million(local: pd.DataFrame, plans: pd.DataFrame) -> list[str]:

@@ -8,6 +8,7 @@ import resource
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from importlib.abc import MetaPathFinder
 from pathlib import Path
 from types import TracebackType
 
@@ -21,11 +22,28 @@ MAXRSS_IN_A_MB = 1e6 if sys.platform == "darwin" else 1e3
 logger = logging.getLogger("hsc_pipeline")
 
 
-def start(log_file: str) -> None:
+class _NoPandas(MetaPathFinder):
+    """Lets nothing import pandas: pyarrow would, for its first array, and that is half the start of a job."""
+
+    def find_spec(self, fullname: str, path: object = None, target: object = None) -> None:
+        """Refuse pandas, leave all else to others."""
+        if fullname == "pandas":
+            raise ImportError("this job was started without pandas")
+
+
+def start(log_file: str, pandas: bool = True) -> None:
     """Begin a job: log to its file, one numerical thread, tracebacks into the log, part of its run.
 
     To be called before numpy is imported: threaded sums depend on the number of threads.
+
+    Parameters
+    ----------
+    log_file : str
+    pandas : bool
+        Whether the job uses pandas.
     """
+    if not pandas:
+        sys.meta_path.insert(0, _NoPandas())
     for name in THREAD_SETTINGS:
         os.environ[name] = "1"
     logging.basicConfig(

@@ -31,6 +31,21 @@ def test_a_job_has_one_numerical_thread_and_says_how_far_it_is(tmp_path):
     assert 10 < memory < 500
 
 
+def test_a_job_without_pandas_makes_arrow_arrays_and_has_none(tmp_path):
+    code = f"""
+import sys
+from hsc_pipeline.logs import start
+start({str(tmp_path / "a.log")!r}, pandas=False)
+import numpy, pyarrow
+assert pyarrow.array(["+", "-"]).to_pylist() == ["+", "-"]
+assert pyarrow.array(numpy.array([1.0, numpy.nan]), from_pandas=True).null_count == 1
+assert "pandas" not in sys.modules
+import pandas
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stderr.rstrip().endswith("ImportError: this job was started without pandas")
+
+
 def test_a_failure_is_in_the_log_and_in_the_exit_code(tmp_path):
     done = job(tmp_path / "a.log", "raise ArithmeticError('no such marrow')")
     assert done.returncode != 0

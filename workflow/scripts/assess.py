@@ -2,7 +2,7 @@
 
 from hsc_pipeline.logs import progress, start
 
-start(snakemake.log[0])
+start(snakemake.log[0], pandas=False)
 
 from hsc_pipeline.blood import COUNTS
 from hsc_pipeline.engraftment import CLONE_SIZES, MARROW

@@ -2,7 +2,7 @@
 
 from hsc_pipeline.logs import start
 
-start(snakemake.log[0])
+start(snakemake.log[0], pandas=False)
 
 from hsc_pipeline.tables import copy_csv, gather
 

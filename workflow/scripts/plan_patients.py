@@ -2,7 +2,7 @@
 
 from hsc_pipeline.logs import start
 
-start(snakemake.log[0])
+start(snakemake.log[0], pandas=False)
 
 from hsc_pipeline.plan import plan_events, plan_patients
 from hsc_pipeline.settings import Settings
