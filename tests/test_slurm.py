@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from test_workflow import TINY, checksums, complete, new_project, run
 from hsc_pipeline.manifest import verify
 
 CLUSTER = Path(__file__).parent / "slurm/cluster.sh"
+QUICK = CLUSTER.with_name("sitecustomize.py")
 RESULTS = "results/tiny"
 STUDY = {**TINY, "patients": 4, "sweep": None, "uncertainty": {"draws": 0}}
 # The faults are to one arm, in two batches, and compared by the checksums of the whole study's manifest.
@@ -54,6 +56,7 @@ def slurm(tmp_path_factory):
 def local(tmp_path_factory):
     """The study, run on this machine without Slurm."""
     project = new_project(tmp_path_factory.mktemp("local") / "project", STUDY)
+    shutil.copy(QUICK, project)  # a folder of PYTHONPATH, and copied with the project
     complete(project)
     return project
 
@@ -86,7 +89,7 @@ def job_of(rule):
 
 
 def take_away(slurm, fault, job, node):
-    """Cancel a job; or lose its node and all on it; or cut the node off while its jobs run on."""
+    """Cancel a job; or lose its node and all on it."""
     if fault == "scancel":
         subprocess.run(["scancel", job], check=True)
     else:
@@ -118,6 +121,17 @@ def assert_killed_for_memory(slurm):
     assert any("exceeded memory limit" in log or "oom" in log.lower() for log in logs), "the limit was real"
 
 
+def controller_log(slurm):
+    return (slurm / "log/slurmctld.log").read_text()
+
+
+# Rules of batches, and the rule that gathers each one's.
+GATHERING = {
+    "make_products": "gather_product",
+    "engraft": "gather_engraftment",
+    "bleed": "gather_blood",
+    "assess": "gather_immunity",
+}
 SMALL = ("--set-resources", "bleed:mem_mb=200 * attempt ** 2")
 
 
@@ -130,36 +144,130 @@ def test_a_job_cancelled_a_node_lost_and_too_little_memory_in_one_run(slurm, fre
     assert ARM.removeprefix(f"{RESULTS}/") in assert_whole(fresh, local)
 
 
+@pytest.fixture(scope="module")
+def before(request, local, tmp_path_factory):
+    """A rule, and the project with all that the rule reads, made on this machine, and no more."""
+    project = tmp_path_factory.mktemp("before") / "project"
+    unused = shutil.ignore_patterns("results", ".snakemake")
+    shutil.copytree(local, project, symlinks=True, ignore=unused)
+    complete(project, *BATCHES, "--omit-from", request.param, "--", ARM)
+    return request.param, project
+
+
+@pytest.fixture
+def prepared(before, tmp_path):
+    """A rule, the options for its stage alone, and a copy of the project made so far."""
+    rule, made = before
+    project = tmp_path / "project"
+    shutil.copytree(made, project, symlinks=True)
+    return rule, ("--until", GATHERING[rule]), project
+
+
+def assert_ends_whole(project, local):
+    """What Slurm left is whole, and this machine goes on from it to the same bytes."""
+    assert_whole(project, local)
+    complete(project, *BATCHES, "--", ARM)
+    assert ARM.removeprefix(f"{RESULTS}/") in assert_whole(project, local)
+
+
+# A stage and its gathering are on Slurm here; what comes before and after, on this machine, to save time.
 @pytest.mark.slow
-@pytest.mark.parametrize("rule", ["make_products", "engraft", "bleed", "assess"])
+@pytest.mark.parametrize("before", GATHERING, indirect=True)
 @pytest.mark.parametrize(
-    ("fault", "arguments"),
-    [("scancel", ()), ("lose", ("--slurm-no-requeue",)), ("lose", ()), ("cut", ("--slurm-no-requeue",))],
-    ids=["cancelled", "lost", "lost-and-requeued-by-slurm", "split-brain"],
+    ("fault", "arguments", "sign"),
+    [
+        ("scancel", (), "SLURM status is: 'CANCELLED'"),
+        ("lose", ("--slurm-no-requeue",), "SLURM status is: 'NODE_FAIL'"),
+        ("lose", (), "requeue job"),
+    ],
+    ids=["cancelled", "lost", "lost-and-requeued-by-slurm"],
 )
-def test_a_job_taken_away_runs_again(slurm, fresh, local, rule, fault, arguments):
-    taken_away(slurm, fresh, {rule: fault}, *arguments)
-    assert ARM.removeprefix(f"{RESULTS}/") in assert_whole(fresh, local)
+def test_a_job_taken_away_runs_again(slurm, prepared, local, fault, arguments, sign):
+    rule, stage, project = prepared
+    seen = len(controller_log(slurm))
+    output = taken_away(slurm, project, {rule: fault}, *arguments, *stage)
+    # Else the fault came too late, and the test would show nothing.
+    assert sign in output + controller_log(slurm)[seen:]
+    assert_ends_whole(project, local)
+
+
+def at_work(project, rule):
+    """Process, job and node of each script of a rule that is at work on a node, by /proc."""
+    found = []
+    for folder in filter(str.isdigit, os.listdir("/proc")):
+        with suppress(OSError, IndexError, KeyError):
+            script = Path(f"/proc/{folder}/cmdline").read_text().split("\0")[1]
+            if script.startswith(f"{project}/.snakemake/scripts/") and script.endswith(f".{rule}.py"):
+                words = Path(f"/proc/{folder}/environ").read_text().split("\0")
+                values = dict(word.split("=", 1) for word in words if "=" in word)
+                found.append((int(folder), values["SLURM_JOB_ID"], values["SLURMD_NODENAME"]))
+    return found
+
+
+def successors(project, rule, job):
+    """Jobs at work that were submitted anew in place of a job."""
+    output = (project / "output.txt").read_text()
+    step_of = {
+        number: step
+        for step, number in re.findall(r"Job (\d+) has been submitted with SLURM jobid (\d+)", output)
+    }
+    others = {other for _, other, _ in at_work(project, rule)} - {job}
+    return [other for other in others if step_of.get(other) == step_of[job]]
+
+
+def is_there(pid):
+    return Path(f"/proc/{pid}").exists()
+
+
+# The job must be at work when its node is cut off: a job whose step is still to start merely fails.
+@pytest.mark.slow
+@pytest.mark.parametrize("before", GATHERING, indirect=True)
+def test_an_orphan_on_a_node_cut_off_writes_beside_its_successor(slurm, prepared, local):
+    """It is held until another job makes the same files, then goes on: each may end first."""
+    rule, stage, project = prepared
+    orphan = node = None
+    try:
+        with running(project, *PROFILE, "--slurm-no-requeue", *stage, "--", ARM) as process:
+            assert wait_until(lambda: at_work(project, rule), process)
+            orphan, job, node = at_work(project, rule)[0]
+            os.kill(orphan, signal.SIGSTOP)
+            assert cluster("cut", slurm, node).returncode == 0
+            assert wait_until(lambda: successors(project, rule, job), process)
+            assert is_there(orphan), "two copies of the job at once, or the test shows nothing"
+            os.kill(orphan, signal.SIGCONT)
+            assert process.wait(900) == 0, (project / "output.txt").read_text()[-5000:]
+            output = (project / "output.txt").read_text()
+    finally:
+        if orphan and is_there(orphan):
+            os.kill(orphan, signal.SIGCONT)
+        if node:
+            assert cluster("node", slurm, node).returncode == 0
+    assert "SLURM status is: 'NODE_FAIL'" in output
+    assert_ends_whole(project, local)
 
 
 @pytest.mark.slow
-def test_snakemake_killed_and_its_jobs_on_the_nodes_left_to_themselves(slurm, fresh, local):
-    with running(fresh, *PROFILE, "--", ARM) as process:
-        assert wait_until(lambda: job_of("engraft"), process)
+@pytest.mark.parametrize("before", ["engraft"], indirect=True)
+def test_snakemake_killed_and_its_jobs_on_the_nodes_left_to_themselves(slurm, prepared, local):
+    rule, stage, project = prepared
+    with running(project, *PROFILE, *stage, "--", ARM) as process:
+        assert wait_until(lambda: job_of(rule), process)
         process.kill()
         process.wait()
-    assert run(fresh, "--unlock")[0] == 0
-    code, output = run(fresh, *PROFILE, *BATCHES, "--", ARM)
+    assert run(project, "--unlock")[0] == 0
+    code, output = run(project, *PROFILE, *BATCHES, *stage, "--", ARM)
     assert code == 0, output[-5000:]
-    assert ARM.removeprefix(f"{RESULTS}/") in assert_whole(fresh, local)
+    assert_ends_whole(project, local)
 
 
 @pytest.mark.slow
-def test_a_controller_gone_for_a_while_loses_nothing(slurm, fresh, local):
-    with running(fresh, *PROFILE, "--", ARM) as process:
-        assert wait_until(lambda: job_of("make_products"), process)
+@pytest.mark.parametrize("before", ["make_products"], indirect=True)
+def test_a_controller_gone_for_a_while_loses_nothing(slurm, prepared, local):
+    rule, stage, project = prepared
+    with running(project, *PROFILE, *stage, "--", ARM) as process:
+        assert wait_until(lambda: job_of(rule), process)
         os.kill(int((slurm / "run/slurmctld.pid").read_text()), signal.SIGKILL)
         time.sleep(10)
         assert cluster("controller", slurm).returncode == 0
-        assert process.wait(900) == 0, (fresh / "output.txt").read_text()[-5000:]
-    assert ARM.removeprefix(f"{RESULTS}/") in assert_whole(fresh, local)
+        assert process.wait(900) == 0, (project / "output.txt").read_text()[-5000:]
+    assert_ends_whole(project, local)

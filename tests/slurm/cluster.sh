@@ -39,7 +39,8 @@ install() {
 }
 
 # The memory limit is by sampling; a finished job must stay known to squeue for the status checks;
-# a short time-out, or the loss of a node takes five minutes to be seen.
+# a short time-out, or the loss of a node takes five minutes to be seen.  A requeued job waits for as
+# long as a credential lives, two minutes by default.
 configure() {
     cat <<CONF
 ClusterName=hsc
@@ -48,7 +49,7 @@ SlurmUser=root
 SlurmdUser=root
 SlurmctldPort=26817
 AuthType=auth/munge
-AuthInfo=socket=$BASE/munge/socket
+AuthInfo=socket=$BASE/munge/socket,cred_expire=20
 CredType=cred/munge
 CommunicationParameters=NoInAddrAny,NoCtldInAddrAny
 StateSaveLocation=$BASE/state
