@@ -308,7 +308,10 @@ def test_episodes_that_overlap_count_once():
 
 
 def test_graft_versus_host_disease_delays_lymphocytes_and_nothing_else():
-    """Six months of it from month 1 in children: fewer new T and B cells for a time, equal neutrophils."""
+    """Six months of it from month 1 in children: fewer new T and B cells for a time, equal neutrophils.
+
+    Equal to 2 %: the illness cuts intervals of the stem cells in two, which draws them anew.
+    """
     graft = {"arms": [{"name": "arm", "product": "allogeneic"}], "set": {"events.gvhd.per_year": 0}}
     ill = graft | {"events": [{"kind": "gvhd", "month": 1, "duration_months": 6, "size": 0.01}]}
     tables = [simulated("x_cgd", **keys)[1]["counts"].to_pandas() for keys in (graft, ill)]
@@ -316,7 +319,7 @@ def test_graft_versus_host_disease_delays_lymphocytes_and_nothing_else():
         t.set_index(["lineage", "month", "patient"])["corrected_per_ul"].sort_index() for t in tables
     )
     for lineage in ("cd4_naive", "cd8_naive", "b_cell"):
-        assert (late[lineage] <= 1.001 * well[lineage]).all()
+        assert (late[lineage] <= 1.02 * well[lineage]).all()
         assert late[lineage, 6].mean() < 0.8 * well[lineage, 6].mean()
         assert late[lineage, 60].mean() > 0.9 * well[lineage, 60].mean()
     np.testing.assert_allclose(late["neutrophil"], well["neutrophil"], rtol=0.02)
