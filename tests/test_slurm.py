@@ -263,11 +263,25 @@ def test_snakemake_killed_and_its_jobs_on_the_nodes_left_to_themselves(slurm, pr
 @pytest.mark.slow
 @pytest.mark.parametrize("before", ["make_products"], indirect=True)
 def test_a_controller_gone_for_a_while_loses_nothing(slurm, prepared, local):
+    """It has saved that the job runs: slurmctld writes its records down within some five seconds.
+
+    Killed before that, it comes back without the job, and the plugin waits for it for ever.
+    """
     rule, stage, project = prepared
-    with running(project, *PROFILE, *stage, "--", ARM) as process:
-        assert wait_until(lambda: job_of(rule), process)
-        os.kill(int((slurm / "run/slurmctld.pid").read_text()), signal.SIGKILL)
-        time.sleep(10)
-        assert cluster("controller", slurm).returncode == 0
-        assert process.wait(900) == 0, (project / "output.txt").read_text()[-5000:]
+    saved, held = slurm / "state/job_state", None
+    try:
+        with running(project, *PROFILE, *stage, "--", ARM) as process:
+            assert wait_until(lambda: at_work(project, rule), process)
+            held = at_work(project, rule)[0][0]
+            os.kill(held, signal.SIGSTOP)
+            since = time.time()
+            assert wait_until(lambda: saved.exists() and saved.stat().st_mtime > since, process)
+            os.kill(int((slurm / "run/slurmctld.pid").read_text()), signal.SIGKILL)
+            time.sleep(10)
+            assert cluster("controller", slurm).returncode == 0
+            os.kill(held, signal.SIGCONT)
+            assert process.wait(900) == 0, (project / "output.txt").read_text()[-5000:]
+    finally:
+        if held and is_there(held):
+            os.kill(held, signal.SIGCONT)
     assert_ends_whole(project, local)
