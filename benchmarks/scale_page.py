@@ -8,6 +8,8 @@ MILLION = 1_000_000
 SLURM_JOB = 4.0
 WORKERS = 1000
 NAMES = {"local": "two cores", "slurm": "a Slurm of two cores"}
+# Patients beyond which a job learns from a part of them (MOST_ROWS in hsc_pipeline/models), in one arm.
+LEARNS_FROM = {"models/early": 20_000, "models/surrogates": 20_000, "CPU s of models": 20_000}
 SPREAD = ("product", "engraftment", "blood", "immunity")
 MEASURES = ("jobs", "wall s", "CPU s", "CPU s of jobs", "memory MB", "files", "MB")
 SINGLE = "wall s of job "
@@ -94,6 +96,10 @@ def _number(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
+def _stages(local: pd.DataFrame) -> list[str]:
+    return [name for name in local if name.startswith(OF_STAGE) and name != "CPU s of jobs"]
+
+
 def _model(local: pd.DataFrame) -> list[str]:
     lines = [
         "Cost = start + slope x patients, by least squares of relative errors, on two cores.",
@@ -101,8 +107,7 @@ def _model(local: pd.DataFrame) -> list[str]:
         _row("cost", "start", "slope, a patient", "of 1,000 patients"),
         _rule(4),
     ]
-    stages = [name for name in local.columns if name.startswith(OF_STAGE) and name != "CPU s of jobs"]
-    for name in ("CPU s", "MB", "files", *stages):
+    for name in ("CPU s", "MB", "files", *_stages(local)):
         start, slope = fit(local[name].dropna())
         lines.append(_row(name, start, slope, start + 1000 * slope))
     return lines
@@ -125,27 +130,35 @@ def _memory(local: pd.DataFrame) -> list[str]:
     ]
 
 
+def _at_a_million(local: pd.DataFrame, name: str) -> float:
+    """Return a cost by its fit, of those that learn from a part at the size of that part."""
+    patients = LEARNS_FROM.get(name.removeprefix(SINGLE), MILLION)
+    return float(np.dot(fit(local[name].dropna()), (1, patients)))
+
+
 def _million(local: pd.DataFrame, plans: pd.DataFrame) -> list[str]:
-    total = {
-        name: float(np.dot(fit(local[name].dropna()), (1, MILLION))) for name in ("CPU s", "MB", "files")
-    }
+    cpu = sum(_at_a_million(local, name) for name in _stages(local))
+    storage, files = (_at_a_million(local, name) for name in ("MB", "files"))
     single = {
-        name.removeprefix(SINGLE): float(np.dot(fit(local[name].dropna()), (1, MILLION))) / 3600
-        for name in local.columns
+        name.removeprefix(SINGLE): _at_a_million(local, name) / 3600
+        for name in local
         if name.startswith(SINGLE)
     }
     slowest = sorted(single, key=single.get, reverse=True)[:6]
     plan = plans.loc[MILLION]
     overhead = SLURM_JOB * plan["jobs"]
-    spread = sum(np.dot(fit(local[f"{OF_STAGE}{stage}"]), (1, MILLION)) for stage in SPREAD) / 3600
+    spread = sum(_at_a_million(local, f"{OF_STAGE}{stage}") for stage in SPREAD) / 3600
     lines = [
         f"Extrapolated from the fits, {MILLION // local.index.max():,} times beyond what was run; the plan",
-        "itself was made (`snakemake -n`, jobs of ten minutes).",
+        "itself was made (`snakemake -n`, jobs of ten minutes). Models learn from 20,000 patients at most.",
         "",
         _row("", "a million patients"),
         _rule(2),
-        _row("core-hours", f"{total['CPU s'] / 3600:,.0f}, of them {spread:,.0f} in batches"),
-        _row("storage", f"{total['MB'] / 1e6:,.2f} TB, {total['files']:,.0f} files"),
+        _row("core-hours", f"{cpu / 3600:,.0f}, of them {spread:,.0f} in batches"),
+        _row(
+            "storage",
+            f"{_at_a_million(local, 'MB') / 1e6:,.2f} TB, {_at_a_million(local, 'files'):,.0f} files",
+        ),
         _row("jobs", f"{plan['jobs']:,.0f}"),
         _row(
             "Snakemake plans them in",
@@ -153,7 +166,7 @@ def _million(local: pd.DataFrame, plans: pd.DataFrame) -> list[str]:
         ),
         _row(
             "Slurm's cost of jobs",
-            f"{overhead / 3600:.1f} core-hours, {100 * overhead / total['CPU s']:.2g} % of the work",
+            f"{overhead / 3600:.1f} core-hours, {100 * overhead / cpu:.2g} % of the work",
         ),
         _row(
             "controller",
