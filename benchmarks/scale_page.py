@@ -155,10 +155,7 @@ def _million(local: pd.DataFrame, plans: pd.DataFrame) -> list[str]:
         _row("", "a million patients"),
         _rule(2),
         _row("core-hours", f"{cpu / 3600:,.0f}, of them {spread:,.0f} in batches"),
-        _row(
-            "storage",
-            f"{_at_a_million(local, 'MB') / 1e6:,.2f} TB, {_at_a_million(local, 'files'):,.0f} files",
-        ),
+        _row("storage", f"{storage / 1e6:,.2f} TB, {files:,.0f} files"),
         _row("jobs", f"{plan['jobs']:,.0f}"),
         _row(
             "Snakemake plans them in",
