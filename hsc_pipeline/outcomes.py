@@ -12,7 +12,7 @@ from hsc_pipeline.immunity.vaccine import worthwhile_month
 from hsc_pipeline.plan import landmark_month
 from hsc_pipeline.settings import Settings
 from hsc_pipeline.tables import Column, Table, read_patients, split_by_patient, turns
-from hsc_pipeline.visits import MONITORED, lost_months, monitor, share, summarise_visits
+from hsc_pipeline.visits import MONITORED, OF_SITES, lost_months, monitor, share, summarise_visits
 
 # Milestones of the immunity stage that are outcomes.
 MILESTONES_READ = {
@@ -202,7 +202,10 @@ def summarise_in_parts(
         Of the stage ``outcomes``.
     """
     for some in turns((0, patients - 1), PART):
-        yield summarise(arm, {name: read_patients(path, some) for name, path in files.items()}, settings)
+        tables = {name: read_patients(files[name], some) for name in READ}
+        # The largest table by far, of which little is asked.
+        tables["integration_sites"] = read_patients(files["integration_sites"], some, columns=OF_SITES)
+        yield summarise(arm, tables, settings)
 
 
 def summarise(arm: str, tables: Mapping[str, pa.Table], settings: Settings) -> dict[str, pa.Table]:

@@ -131,7 +131,10 @@ class Table:
 
 
 def read_patients(
-    path: str | Path, patients: tuple[int, int] | None = None, among: np.ndarray | None = None
+    path: str | Path,
+    patients: tuple[int, int] | None = None,
+    among: np.ndarray | None = None,
+    columns: Sequence[str] | None = None,
 ) -> pa.Table:
     """Read a table unchecked, or the rows of some patients only.
 
@@ -142,6 +145,8 @@ def read_patients(
         First and last.
     among : array of int, optional
         Those wanted; the others are never in memory together.
+    columns : sequence of str, optional
+        All by default.
     """
     chosen = None
     if patients is not None:
@@ -151,7 +156,7 @@ def read_patients(
         wanted = pc.field("patient").isin(pa.array(among))
         chosen = wanted if chosen is None else chosen & wanted
     with whole(path):
-        return pq.read_table(path, filters=chosen, use_threads=False)
+        return pq.read_table(path, columns=columns, filters=chosen, use_threads=False)
 
 
 @contextmanager

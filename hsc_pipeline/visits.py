@@ -17,6 +17,7 @@ LINEAGES = ("neutrophil", "monocyte", "platelet", "red_cell", "b_cell", "nk_cell
 WITH_NUCLEUS = tuple(name for name in LINEAGES if name not in ("platelet", "red_cell"))
 FEWEST_FRAGMENTS = 100  # below, the largest share says more of the sample than of the clones
 MONITORED = "neutrophil"  # whose samples raise alarms
+OF_SITES = ["patient", "month", "lineage", "fragments"]  # what monitoring reads of a sequenced sample
 _SHARE: dict[str, Any] = {"unit": "", "least": 0, "most": 1}
 
 
@@ -182,7 +183,7 @@ def monitor(patients: Iterable[pa.Table]) -> pd.DataFrame:
     Parameters
     ----------
     patients : iterable of pyarrow.Table
-        `blood.INTEGRATION_SITES` patient by patient, so that memory stays flat.
+        `OF_SITES` of `blood.INTEGRATION_SITES`, patient by patient, so that memory stays flat.
 
     Returns
     -------
@@ -192,7 +193,7 @@ def monitor(patients: Iterable[pa.Table]) -> pd.DataFrame:
     """
     rows = {}
     for table in patients:
-        sites = table.select(["patient", "month", "lineage", "fragments"]).to_pandas()
+        sites = table.select(OF_SITES).to_pandas()
         for key, sample in sites.groupby(["patient", "month", "lineage"])["fragments"]:
             total = sample.sum()
             top = sample.max() / total if total >= FEWEST_FRAGMENTS else np.nan

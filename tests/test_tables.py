@@ -15,6 +15,7 @@ from hsc_pipeline.tables import (
     Table,
     by_patient,
     gather,
+    read_patients,
     replacing,
     sweep,
     turns,
@@ -108,6 +109,7 @@ def test_patients_named_one_by_one_are_read_without_the_rest(tmp_path):
     assert some["patient"].to_pylist() == [2, 7]
     both = CELLS.read(tmp_path / "a.parquet", (0, 4), among=np.array([7, 2]))
     assert both["patient"].to_pylist() == [2]
+    assert read_patients(tmp_path / "a.parquet", (0, 1), columns=["month"]).column_names == ["month"]
 
 
 def test_a_failed_write_leaves_what_was_there(tmp_path):
