@@ -4,8 +4,6 @@ import numpy as np
 import pandas as pd
 
 MILLION = 1_000_000
-# CPU seconds of starting one job on Slurm, two Snakemakes, as measured on the local one.
-SLURM_JOB = 4.0
 WORKERS = 1000
 NAMES = {"local": "two cores", "slurm": "a Slurm of two cores"}
 # Patients beyond which a job learns from a part of them (MOST_ROWS in hsc_pipeline/models), in one arm.
@@ -35,7 +33,7 @@ def page(measured: pd.DataFrame) -> str:
             "`benchmarks/scale.py` measures, and writes this page from scale.csv. One arm of Wiskott-Aldrich",
             "syndrome, 11 visits to month 60, models and report as in any study; jobs of two minutes",
             "(`minutes_per_job`). CPU s holds Snakemake and the start of every job; CPU s of jobs is that",
-            "of these alone. Wall times are those of a machine that had other work beside.",
+            "of these alone. The machine had other work beside at times, which wall times show.",
             "",
             *_measured(runs),
             "",
@@ -48,9 +46,13 @@ def page(measured: pd.DataFrame) -> str:
             "",
             *_memory(local),
             "",
+            "## Jobs of ten minutes on a cluster",
+            "",
+            *_planned(local, table.loc["plan"], _slurm_job(table.loc["slurm"])),
+            "",
             "## A million patients",
             "",
-            *_million(local, table.loc["plan"]),
+            *_million(local, table.loc["plan"], _slurm_job(table.loc["slurm"])),
             "",
         ]
     )
@@ -130,24 +132,46 @@ def _memory(local: pd.DataFrame) -> list[str]:
     ]
 
 
-def _at_a_million(local: pd.DataFrame, name: str) -> float:
+def _slurm_job(slurm: pd.DataFrame) -> float:
+    """Return CPU seconds that Slurm and both Snakemakes add to a job, from the largest run."""
+    largest = slurm.loc[slurm.index.max()]
+    return float((largest["CPU s"] - largest["CPU s of jobs"]) / largest["jobs"])
+
+
+def _planned(local: pd.DataFrame, plans: pd.DataFrame, slurm_job: float) -> list[str]:
+    lines = [
+        f"What Slurm adds to a job, {slurm_job:.1f} s of CPU, is that of the largest run above: the Snakemake",
+        "that waits, the one in the job, the daemons of the controller and three nodes. Jobs by `snakemake -n`.",
+        "",
+        _row("patients", "jobs", "planned in s", "with MB", "CPU hours of the jobs", "Slurm adds"),
+        _rule(6),
+    ]
+    for patients, plan in plans.iterrows():
+        cpu = sum(_at(local, name, patients) for name in _stages(local))
+        adds = f"{100 * slurm_job * plan['jobs'] / cpu:.2g} %"
+        known = (f"{plan['jobs']:,.0f}", f"{plan['wall s']:.0f}", f"{plan['memory MB']:.0f}")
+        lines.append(_row(f"{patients:,}", *known, f"{cpu / 3600:,.3g}", adds))
+    return lines
+
+
+def _at(local: pd.DataFrame, name: str, patients: int) -> float:
     """Return a cost by its fit, of those that learn from a part at the size of that part."""
-    patients = LEARNS_FROM.get(name.removeprefix(SINGLE), MILLION)
-    return float(np.dot(fit(local[name].dropna()), (1, patients)))
+    most = LEARNS_FROM.get(name.removeprefix(SINGLE), patients)
+    return float(np.dot(fit(local[name].dropna()), (1, min(patients, most))))
 
 
-def _million(local: pd.DataFrame, plans: pd.DataFrame) -> list[str]:
-    cpu = sum(_at_a_million(local, name) for name in _stages(local))
-    storage, files = (_at_a_million(local, name) for name in ("MB", "files"))
+def _million(local: pd.DataFrame, plans: pd.DataFrame, slurm_job: float) -> list[str]:
+    cpu = sum(_at(local, name, MILLION) for name in _stages(local))
+    storage, files = (_at(local, name, MILLION) for name in ("MB", "files"))
     single = {
-        name.removeprefix(SINGLE): _at_a_million(local, name) / 3600
+        name.removeprefix(SINGLE): _at(local, name, MILLION) / 3600
         for name in local
         if name.startswith(SINGLE)
     }
     slowest = sorted(single, key=single.get, reverse=True)[:6]
     plan = plans.loc[MILLION]
-    overhead = SLURM_JOB * plan["jobs"]
-    spread = sum(_at_a_million(local, f"{OF_STAGE}{stage}") for stage in SPREAD) / 3600
+    overhead = slurm_job * plan["jobs"]
+    spread = sum(_at(local, f"{OF_STAGE}{stage}", MILLION) for stage in SPREAD) / 3600
     lines = [
         f"Extrapolated from the fits, {MILLION // local.index.max():,} times beyond what was run; the plan",
         "itself was made (`snakemake -n`, jobs of ten minutes). Models learn from 20,000 patients at most.",

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from hsc_pipeline.immunity.score import MEANING as DOMAINS_MEAN
 from hsc_pipeline.immunity.vaccine import worthwhile_month
@@ -211,7 +212,7 @@ def summarise_in_parts(
 def summarise(arm: str, tables: Mapping[str, pa.Table], settings: Settings) -> dict[str, pa.Table]:
     """Return ``outcomes`` and ``visits`` of an arm's tables, as the stages write them."""
     sites = tables["integration_sites"]
-    each = split_by_patient(sites, sorted(set(sites.column("patient").to_pylist())))
+    each = split_by_patient(sites, sorted(pc.unique(sites.column("patient")).to_pylist()))
     frames = {name: tables[name].to_pandas() for name in READ}
     frames["monitoring"] = monitor(each.values())
     visits = summarise_visits(arm, frames, settings)
