@@ -140,8 +140,8 @@ def _slurm_job(slurm: pd.DataFrame) -> float:
 
 def _planned(local: pd.DataFrame, plans: pd.DataFrame, slurm_job: float) -> list[str]:
     lines = [
-        f"What Slurm adds to a job, {slurm_job:.1f} s of CPU, is that of the largest run above: the Snakemake",
-        "that waits, the one in the job, the daemons of the controller and three nodes. Jobs by `snakemake -n`.",
+        f"What Slurm adds to a job, {slurm_job:.1f} s of CPU, is that of the largest run above: the",
+        "Snakemake that waits, the one in the job, the daemons of the controller and of three nodes.",
         "",
         _row("patients", "jobs", "planned in s", "with MB", "CPU hours of the jobs", "Slurm adds"),
         _rule(6),
