@@ -1,5 +1,7 @@
 """A real Slurm on this machine: the same bytes as on one machine, also when nodes and jobs are lost."""
 
+import asyncio
+import logging
 import os
 import re
 import shutil
@@ -14,6 +16,7 @@ from test_faults import BATCHES, assert_whole, running, wait_until
 from test_workflow import TINY, checksums, complete, new_project, run
 
 from hsc_pipeline.manifest import verify
+from hsc_pipeline.slurm import keep_asking
 
 CLUSTER = Path(__file__).parent / "slurm/cluster.sh"
 QUICK = CLUSTER.with_name("sitecustomize.py")
@@ -204,13 +207,16 @@ def at_work(project, rule):
     return found
 
 
+def submitted(project):
+    """Snakemake's number of each job that it submitted, by Slurm's number."""
+    output = (project / "output.txt").read_text()
+    found = re.findall(r"Job (\d+) has been submitted with SLURM jobid (\d+)", output)
+    return {number: step for step, number in found}
+
+
 def successors(project, rule, job):
     """Jobs at work that were submitted anew in place of a job."""
-    output = (project / "output.txt").read_text()
-    step_of = {
-        number: step
-        for step, number in re.findall(r"Job (\d+) has been submitted with SLURM jobid (\d+)", output)
-    }
+    step_of = submitted(project)
     others = {other for _, other, _ in at_work(project, rule)} - {job}
     return [other for other in others if step_of.get(other) == step_of[job]]
 
@@ -260,12 +266,23 @@ def test_snakemake_killed_and_its_jobs_on_the_nodes_left_to_themselves(slurm, pr
     assert_ends_whole(project, local)
 
 
+def known(jobs):
+    """Those of the jobs that Slurm knows, ended or not."""
+    queue = subprocess.run(["squeue", "-h", "-t", "all", "-o", "%i"], capture_output=True, text=True)
+    assert queue.returncode == 0, queue.stderr
+    return set(jobs) & set(queue.stdout.split())
+
+
+def kill_controller(slurm):
+    os.kill(int((slurm / "run/slurmctld.pid").read_text()), signal.SIGKILL)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("before", ["make_products"], indirect=True)
 def test_a_controller_gone_for_a_while_loses_nothing(slurm, prepared, local):
     """It has saved that the job runs: slurmctld writes its records down within some five seconds.
 
-    Killed before that, it comes back without the job, and the plugin waits for it for ever.
+    Without `keep_asking` the plugin drops its jobs in that time, and Snakemake waits for ever.
     """
     rule, stage, project = prepared
     saved, held = slurm / "state/job_state", None
@@ -276,12 +293,67 @@ def test_a_controller_gone_for_a_while_loses_nothing(slurm, prepared, local):
             os.kill(held, signal.SIGSTOP)
             since = time.time()
             assert wait_until(lambda: saved.exists() and saved.stat().st_mtime > since, process)
-            os.kill(int((slurm / "run/slurmctld.pid").read_text()), signal.SIGKILL)
+            kill_controller(slurm)
             time.sleep(10)
             assert cluster("controller", slurm).returncode == 0
             os.kill(held, signal.SIGCONT)
             assert process.wait(900) == 0, (project / "output.txt").read_text()[-5000:]
+            # Else the plugin did not ask in that time, and the test would show nothing.
+            assert "Falling back to 'sacct'" in (project / "output.txt").read_text()
     finally:
         if held and is_there(held):
             os.kill(held, signal.SIGCONT)
     assert_ends_whole(project, local)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("before", ["make_products"], indirect=True)
+def test_jobs_the_controller_forgot_are_made_by_the_same_command_said_again(slurm, prepared, local):
+    """It comes back with its records of before the submission, as when killed before it wrote them down.
+
+    Snakemake waits for jobs that nobody knows until it is interrupted.  A lock left by that, or half a file
+    by a forgotten job, would stop or spoil the second run.  The jobs are held, because Slurm gives their
+    numbers again, and a node does not take the number of a job that ended there while nobody knew it.
+    """
+    rule, stage, project = prepared
+    records = {path: path.read_bytes() for path in (slurm / "state").glob("job_state*")}
+    held = set()
+
+    def both_held():
+        for script, _, _ in at_work(project, rule):
+            os.kill(script, signal.SIGSTOP)
+            held.add(script)
+        return len(held) == 2
+
+    try:
+        with running(project, *PROFILE, *stage, "--", ARM) as process:
+            assert wait_until(both_held, process)
+            kill_controller(slurm)
+            for path in (slurm / "state").glob("job_state*"):
+                path.unlink()
+            for path, content in records.items():
+                path.write_bytes(content)
+            time.sleep(10)
+            assert cluster("controller", slurm).returncode == 0
+            time.sleep(20)
+            assert not known(submitted(project)), "the controller forgot, or the test shows nothing"
+            assert process.poll() is None, "it no longer waits: correct docs/howto_cluster.md"
+            os.killpg(process.pid, signal.SIGINT)
+            assert process.wait(120) == 1, (project / "output.txt").read_text()[-5000:]
+    finally:
+        for script in filter(is_there, held):
+            os.kill(script, signal.SIGCONT)
+    code, output = run(project, *PROFILE, *BATCHES, *stage, "--", ARM)
+    assert code == 0, output[-5000:]
+    assert_ends_whole(project, local)
+
+
+def test_a_question_that_slurm_does_not_answer_tells_of_no_job(monkeypatch):
+    """The plugin's own answer, None, has it drop its jobs; renamed there, the name is missed here."""
+    plugin = pytest.importorskip("snakemake_executor_plugin_slurm", reason="NOT TESTED: say make slurm")
+    ask, logger = plugin.query_job_status, logging.getLogger()
+    monkeypatch.setattr(plugin, "query_job_status", ask)
+    assert asyncio.run(ask("false", logger)) == (None, None)
+    keep_asking()
+    assert asyncio.run(plugin.query_job_status("false", logger)) == ({}, 0.0)
+    assert asyncio.run(plugin.query_job_status("echo '7|RUNNING'", logger))[0] == {"7": "RUNNING"}
