@@ -6,8 +6,8 @@ import pytest
 from hsc_pipeline.blood.count import count_blood, count_table, digital_pcr
 from hsc_pipeline.blood.lineages import CORRECTED, LINEAGES, PARTS, T_CELLS, of_lineage
 from hsc_pipeline.blood.pools import select
-from tests.still_marrows import LATE, PRODUCT, QUIET, constant_marrow, norms_of
 from tests.statistics_of import LIMIT, z_of_mean
+from tests.still_marrows import LATE, PRODUCT, QUIET, constant_marrow, norms_of
 
 
 @pytest.fixture
