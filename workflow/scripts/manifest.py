@@ -2,7 +2,7 @@
 
 from hsc_pipeline.logs import start
 
-start(snakemake.log[0], pandas=False)
+start(snakemake.log[0])
 
 from pathlib import Path
 
