@@ -3,11 +3,17 @@
 import numpy as np
 import pandas as pd
 
+from hsc_pipeline.models import early, surrogates
+
 MILLION = 1_000_000
 WORKERS = 1000
 NAMES = {"local": "two cores", "slurm": "a Slurm of two cores"}
-# Patients beyond which a job learns from a part of them (MOST_ROWS in hsc_pipeline/models), in one arm.
-LEARNS_FROM = {"models/early": 20_000, "models/surrogates": 20_000, "CPU s of models": 20_000}
+# Patients of one arm beyond which a job learns from a part of them.
+LEARNS_FROM = {
+    "models/early": early.MOST_ROWS,
+    "models/surrogates": surrogates.MOST_ROWS * surrogates.UNTOUCHED,
+    "CPU s of models": early.MOST_ROWS,
+}
 SPREAD = ("product", "engraftment", "blood", "immunity")
 MEASURES = ("jobs", "wall s", "CPU s", "CPU s of jobs", "memory MB", "files", "MB")
 SINGLE = "wall s of job "
@@ -119,8 +125,9 @@ def _model(local: pd.DataFrame) -> list[str]:
 def _memory(local: pd.DataFrame) -> list[str]:
     sizes = list(local.index)
     lines = [
-        "MB of the largest job of a stage, on two cores. Jobs that simulate hold fifty patients at a time;",
-        "`models`, `trials` and `report` hold a row per patient, and `early` the visits of 20,000 at most.",
+        "MB of the largest job of a stage, on two cores. Jobs that simulate hold fifty patients at a time,",
+        "the summary of an arm (`outcomes`) five hundred; `models`, `trials` and `report` hold a row per",
+        f"patient, and early prediction the visits of {early.MOST_ROWS:,} at most.",
         "",
         _row("stage", *(f"{patients:,} patients" for patients in sizes)),
         _rule(1 + len(sizes)),
@@ -175,7 +182,8 @@ def _million(local: pd.DataFrame, plans: pd.DataFrame, slurm_job: float) -> list
     spread = sum(_at(local, f"{OF_STAGE}{stage}", MILLION) for stage in SPREAD) / 3600
     lines = [
         f"Extrapolated from the fits, {MILLION // local.index.max():,} times beyond what was run; the plan",
-        "itself was made (`snakemake -n`, jobs of ten minutes). Models learn from 20,000 patients at most.",
+        "itself was made (`snakemake -n`, jobs of ten minutes). Models learn from "
+        f"{early.MOST_ROWS:,} patients at most.",
         "",
         _row("", "a million patients"),
         _rule(2),

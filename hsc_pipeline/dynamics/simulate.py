@@ -30,9 +30,10 @@ class Simulation:
     Attributes
     ----------
     columns : dict of str to array
-        ``patient, visit, clone, parent, class, cells``: one row per live clone and visit, in
-        order of visit, patient and clone.  A driver has a number after the clones of time 0, the
-        class after the given ones, and the clone that it arose in as its parent; others -1.
+        ``patient, visit, clone, parent, class, cells``, of the types in `COLUMNS`: one row per live
+        clone and visit, in order of visit, patient and clone.  A driver has a number after the clones
+        of time 0, the class after the given ones, and the clone that it arose in as its parent;
+        others -1.
     drivers : dict of str to array
         ``patient, clone, parent, root, class, year, advantage`` of every driver that ever appears
         in `columns` or in the line of one: the clone of time 0 it descends from, the class of that
