@@ -8,7 +8,8 @@ from hsc_pipeline.norms import Norms
 QUIET = {
     "blood.visit_ln_sd": 0,
     "blood.visit_ln_sd.red_cell": 0,
-    "conditioning.recovery_ln_sd": 0,
+    "conditioning.neutrophil_recovery_ln_sd": 0,
+    "conditioning.platelet_recovery_ln_sd": 0,
     "lab.vcn_ln_sd": 0,
 }
 PRODUCT = {

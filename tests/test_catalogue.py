@@ -28,6 +28,7 @@ from hsc_pipeline.catalogue.listing import describe, overview
 from hsc_pipeline.chain import simulate_arm
 from hsc_pipeline.errors import UserError
 from hsc_pipeline.plan import plan_patients
+from hsc_pipeline.prior import CHOSEN
 from hsc_pipeline.product import EDITS, VECTORS, editing, make_products
 from hsc_pipeline.product.vector import solve_dispersion
 from hsc_pipeline.settings import Settings
@@ -99,6 +100,13 @@ def test_a_plausible_range_holds_its_value_and_is_possible(layer):
         assert value.problem(most) is None, name
         # A range may begin at a limit that the unit itself leaves out.
         assert value.problem(least) is None or least == UNITS[value.unit][0], name
+
+
+def test_a_neutral_value_is_not_uncertain():
+    """Drawn from a range, the red cells of a disease that spares them would live ten days."""
+    neutral = {(n, layer): v for (n, layer), v in LAYERED.items() if v.source.startswith("neutral")}
+    assert len(neutral) > 40
+    assert [key for key, v in neutral.items() if v.range and not key[0].startswith(CHOSEN)] == []
 
 
 def test_every_value_is_read_by_a_stage():

@@ -27,7 +27,7 @@ BATCHES = ("--config", "minutes_per_job=0.0085")
 RESULTS = "results/tiny"
 # The fast tests stop before the report, and compare what is there with the undisturbed run's manifest.
 BEFORE_REPORT = "results/tiny/outcomes.parquet"
-SEEDS = [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 23))]
+SEEDS = [*range(3), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(3, 23))]
 
 
 @pytest.fixture(scope="module")

@@ -39,7 +39,7 @@ def recovery_days(seed: int, product: Mapping, settings: Settings) -> dict[str, 
     return {
         cell: settings[f"conditioning.{cell}_recovery_days"]
         * quick
-        * spread(seed, f"blood.{cell}.recovery", settings["conditioning.recovery_ln_sd"])
+        * spread(seed, f"blood.{cell}.recovery", settings[f"conditioning.{cell}_recovery_ln_sd"])
         for cell in COUNTED_DAYS
     }
 
