@@ -53,17 +53,8 @@ def simulate(
     clones, sites, drivers = split(made, "clones", "sites", "drivers")
     events = by_patient(happens, numbers)
     marrow = join(engraft_patients(rows, products, clones, drivers, events, settings["engraftment"]))
-    blood = join(
-        bleed_patients(
-            rows,
-            products,
-            clones,
-            sites,
-            *split(marrow, "marrow", "clone_sizes"),
-            events,
-            settings["blood"],
-        )
-    )
+    stem, sizes = split(marrow, "marrow", "clone_sizes")
+    blood = join(bleed_patients(rows, products, clones, sites, stem, sizes, events, settings["blood"]))
     before = {"events": happens, **made, **marrow, **blood}
     scores = join(assess_patients(rows, before, settings["immunity"])) if immunity else {}
     return {"patients": plan, **before, **scores}

@@ -5,7 +5,7 @@ import io
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, TextIO
+from typing import IO, BinaryIO, TextIO
 
 MOST_LINE = 1 << 24  # characters; a matrix of ten thousand samples takes a hundredth of it
 MOST_TIMES = 200  # a table of clones packs to a fifth or a twentieth; zeros to a thousandth
@@ -29,7 +29,7 @@ class Unpacked(io.RawIOBase):
         Bytes it may unpack to; by default `MOST_TIMES` the packed, or `FREE_BYTES` if that is more.
     """
 
-    def __init__(self, file: BinaryIO, packed: int, most: int | None = None):
+    def __init__(self, file: IO[bytes] | gzip.GzipFile, packed: int, most: int | None = None):
         self._file, self._packed = file, packed
         self._most = max(FREE_BYTES, MOST_TIMES * packed) if most is None else most
         self._read = 0

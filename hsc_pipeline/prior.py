@@ -24,12 +24,12 @@ CHOSEN = (
 )
 
 
-def within(u: np.ndarray | float, least: float, most: float, whole: bool = False) -> np.ndarray | float:
+def within(u: np.ndarray, least: float, most: float, whole: bool = False) -> np.ndarray:
     """Return the values of a range at quantiles `u`: uniform, on the logarithm of a wide range.
 
     Parameters
     ----------
-    u : array of float or float
+    u : array of float
         From 0 to 1.
     least, most : float
     whole : bool

@@ -122,7 +122,7 @@ class _Count:
 def _loader(path: str | Path) -> type:
     import yaml
 
-    class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+    class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
         def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
             seen: set[str] = set()
             for key, _ in node.value:

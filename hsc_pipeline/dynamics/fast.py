@@ -167,7 +167,7 @@ def _deal_visit(
         drawn, dealt = deal(rng, sizes, int(count), int(later[at]))
         cells[first:last] = dealt
         for line in np.flatnonzero(column == at):
-            index = lines.clone_of(line, sizes, drawn, dealt)
+            index = lines.clone_of(int(line), sizes, drawn, dealt)
             population.born.clone[number[line]] = clones.clone[first + index]
     for line in np.flatnonzero(~np.isin(column, mixed)):
         first = np.searchsorted(clones.column, column[line])

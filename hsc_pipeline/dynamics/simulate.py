@@ -204,8 +204,8 @@ def _run_fast(sizes, kinds, tables: Tables, feedback: Feedback, times, seed, law
     visit = np.repeat(np.arange(len(times)), [len(alive) for alive, _ in of_drivers])
     kind = np.full(len(alive), classes)
     added = (population.born.patient[alive], visit, names[alive], parents[alive], kind, cells)
-    both = (np.concatenate(pair) for pair in zip(columns.values(), added, strict=True))
-    return _simulation(*both, drivers, k_dt)
+    both = [np.concatenate(pair) for pair in zip(columns.values(), added, strict=True)]
+    return _simulation(both, drivers, k_dt)
 
 
 def _rows_of_clones(rows: list, owner: np.ndarray, starts: np.ndarray, kinds: np.ndarray) -> dict:
@@ -240,12 +240,13 @@ def _run_events(sizes, kinds, tables: Tables, feedback: Feedback, times, seed, l
     columns = [np.concatenate([part[0][name] for part in parts]) for name in COLUMNS]
     drivers = {name: np.concatenate([part[1][name] for part in parts]) for name in parts[0][1]}
     patient, visit, clone, parent, kind, cells = columns
-    return _simulation(patient, visit, clone, parent, kind, cells, drivers, 0.0)
+    return _simulation((patient, visit, clone, parent, kind, cells), drivers, 0.0)
 
 
-def _simulation(patient, visit, clone, parent, kind, cells, drivers, k_dt) -> Simulation:
+def _simulation(given: Sequence[np.ndarray], drivers: dict, k_dt: float) -> Simulation:
+    patient, visit, clone = given[:3]
     order = np.lexsort((clone, patient, visit))
-    columns = zip(COLUMNS.items(), (patient, visit, clone, parent, kind, cells), strict=True)
+    columns = zip(COLUMNS.items(), given, strict=True)
     return Simulation({name: of[order].astype(dtype) for (name, dtype), of in columns}, drivers, k_dt)
 
 

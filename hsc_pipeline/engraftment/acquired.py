@@ -244,7 +244,7 @@ def transform(
     """
     exposure = (cells[1:] + cells[:-1]) / 2 * np.diff(years)[:, None] * per_cell_year
     hazard = np.concatenate([np.zeros((1, cells.shape[1])), np.cumsum(exposure, axis=0)])
-    threshold = rng.standard_exponential(cells.shape[1])
+    threshold = rng.standard_exponential((cells.shape[1],))
     turned = np.flatnonzero(hazard[-1] > threshold)
     visit = (hazard[:, turned] <= threshold[turned]).sum(axis=0) - 1
     passed = (threshold[turned] - hazard[visit, turned]) / exposure[visit, turned]

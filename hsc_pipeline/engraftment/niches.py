@@ -173,7 +173,7 @@ def niche_rates(
     totals: np.ndarray,
     division: np.ndarray,
     loss: np.ndarray,
-    turnover: np.ndarray,
+    turnover: np.ndarray | float,
     full: float,
     niches: Niches,
 ) -> tuple[np.ndarray, np.ndarray, float]:

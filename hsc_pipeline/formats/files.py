@@ -78,7 +78,7 @@ class Header:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[io.BufferedIOBase]:
+def opened(path: Path) -> Iterator[io.BufferedReader]:
     """Open a file as bytes, unpacked where it is gz by its content, within `limits.Unpacked`."""
     with path.open("rb") as raw:
         packed = raw.read(2) == b"\x1f\x8b"

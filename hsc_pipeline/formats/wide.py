@@ -69,9 +69,10 @@ def read_matrix(
     schema = pa.schema(list(names.items()))
     return Matrix(
         pa.Table.from_batches(kept, schema).unify_dictionaries().combine_chunks(),
-        *(np.concatenate([np.zeros(0, np.int64), *parts]) for parts in (rows, columns)),
-        np.concatenate([np.zeros(0), *counts]),
-        np.concatenate([np.zeros(0, np.int64), *lines]),
+        row=np.concatenate([np.zeros(0, np.int64), *rows]),
+        column=np.concatenate([np.zeros(0, np.int64), *columns]),
+        count=np.concatenate([np.zeros(0), *counts]),
+        line=np.concatenate([np.zeros(0, np.int64), *lines]),
     )
 
 

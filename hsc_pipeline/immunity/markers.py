@@ -79,9 +79,7 @@ def igg_norms(rows: Sequence[tuple]) -> Norms:
     return Norms(bands)
 
 
-def igg_drive(
-    b_cells: np.ndarray | float, helpers: np.ndarray | float, settings: Settings
-) -> np.ndarray | float:
+def igg_drive(b_cells: np.ndarray | float, helpers: np.ndarray | float, settings: Settings) -> np.ndarray:
     """Return the IgG that B and CD4+ cells keep in the long run, against the norm; 1 at the medians, at most.
 
     Parameters

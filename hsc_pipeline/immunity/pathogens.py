@@ -9,11 +9,13 @@ docs/immunity_challenge.md.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 Arrays = tuple[np.ndarray, ...]
-Numbers = Mapping[str, np.ndarray]
+Start = tuple[np.ndarray | float, ...]
+Numbers = Mapping[str, Any]  # each a number, or an array with an entry a course
 Change = Callable[..., Arrays]
 
 
@@ -43,7 +45,7 @@ class Pathogen:
     effectors: tuple[str, ...]
     states: tuple[str, ...]
     tolerance: tuple[float, ...]
-    start: Callable[[Numbers, Numbers], Arrays]
+    start: Callable[[Numbers, Numbers], Start]
     change: Callable[[Numbers, Numbers], Change]
     load: Callable[[Arrays, Numbers], np.ndarray]
     in_composite: bool = True
@@ -80,7 +82,7 @@ def killer_growth(resting: np.ndarray, e: Numbers, p: Numbers) -> Callable[..., 
 # Respiratory virus: Baccam 2006, 10.1128/JVI.01623-05, with responses ----------------------------
 
 
-def respiratory_start(e: Numbers, p: Numbers) -> Arrays:
+def respiratory_start(e: Numbers, p: Numbers) -> Start:
     """All target cells, the inoculum, and the patient's precursors."""
     return p["target_cells"], 0.0, 0.0, p["inoculum"], e["cd8_naive"], e["b_cell"], 0.0
 
@@ -118,7 +120,7 @@ def respiratory_change(e: Numbers, p: Numbers) -> Change:
 # Cytomegalovirus: reactivates from latency, and T cells of memory hold it --------------------------
 
 
-def cmv_start(e: Numbers, p: Numbers) -> Arrays:
+def cmv_start(e: Numbers, p: Numbers) -> Start:
     """Latent cells, one of them reactivated, and the patient's CD8+ cells."""
     return p["latent_cells"], p["reactivated_cells"], 0.0, e["cd8_t"]
 
@@ -148,7 +150,7 @@ def cmv_change(e: Numbers, p: Numbers) -> Change:
 # Bacterium: neutrophils with oxidase against growth, Li 2002 and Malka 2012 ------------------------
 
 
-def bacterium_start(e: Numbers, p: Numbers) -> Arrays:
+def bacterium_start(e: Numbers, p: Numbers) -> Start:
     """The inoculum; no inflammation, no neutrophil."""
     return p["inoculum"], 0.0, 0.0
 
@@ -176,7 +178,7 @@ def bacterium_change(e: Numbers, p: Numbers) -> Change:
 # Opportunist: macrophages that CD4+ cells activate, helped by antibody ------------------------------
 
 
-def opportunist_start(e: Numbers, p: Numbers) -> Arrays:
+def opportunist_start(e: Numbers, p: Numbers) -> Start:
     """The inoculum; resting macrophages, no antibody."""
     return p["inoculum"], 0.0, 0.0
 
@@ -204,7 +206,7 @@ def opportunist_change(e: Numbers, p: Numbers) -> Change:
 # HIV: CD4+ cells are the target, those without CCR5 are none ---------------------------------------
 
 
-def hiv_start(e: Numbers, p: Numbers) -> Arrays:
+def hiv_start(e: Numbers, p: Numbers) -> Start:
     """All permissive cells without the edit, and the cells that rekindle the infection."""
     return p["permissive_cells"] * (1 - e["protected"]), 0.0, p["inoculum"]
 

@@ -166,9 +166,9 @@ def cell_rows(
     """Return the columns of `RECONSTITUTION` of one cell type, without the patient."""
     first = counts[lineages[0]]
     age, full = first["age_years"], settings["score.full_centile"]
-    total = sum(counts[lineage]["count_per_ul"] for lineage in lineages)
-    working = sum(functional[lineage] for lineage in lineages)
-    sound = sum(counts[lineage]["corrected_per_ul"] for lineage in lineages)
+    total = np.sum([counts[lineage]["count_per_ul"] for lineage in lineages], axis=0)
+    working = np.sum([functional[lineage] for lineage in lineages], axis=0)
+    sound = np.sum([counts[lineage]["corrected_per_ul"] for lineage in lineages], axis=0)
     # A minority of sound cells does the work of all; those of the disease count as far as they function.
     enough = settings.values.get(f"score.sufficient_share.{cell}", 1.0)
     doing = np.minimum(sound / enough + (working - sound), total)
@@ -202,7 +202,8 @@ def marker_rows(
     months, age = naive["month"], naive["age_years"]
     circles, normal = trec(counts, settings), trec_normal(age, norms, settings)
     thymic = np.maximum(circles / normal, naive["count_per_ul"] / norms.median("cd4_naive", age))
-    drive = igg_drive(*(functional[cell] / norms.median(cell, age) for cell in ("b_cell", "cd4_t")), settings)
+    b_cells, helpers = (functional[cell] / norms.median(cell, age) for cell in ("b_cell", "cd4_t"))
+    drive = igg_drive(b_cells, helpers, settings)
     start = untreated_drive(patient, settings) if infused else float(drive[0])
     own = own_igg(months, drive, start, settings)
     igg = igg_norms(settings.rows("igg_norms"))
@@ -222,12 +223,12 @@ def marker_rows(
 
 def untreated_drive(patient: Mapping, settings: Settings) -> float:
     """Return the IgG that the cells of the disease keep, against the norm."""
-    cells = (
+    b_cells, helpers = (
         of_lineage(settings, "disease.untreated_count", cell)
         * uncorrected_function(cell, patient["null_genotype"], settings)
         for cell in ("b_cell", "cd4_t")
     )
-    return float(igg_drive(*cells, settings))
+    return float(igg_drive(b_cells, helpers, settings))
 
 
 def milestones(

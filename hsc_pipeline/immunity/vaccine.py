@@ -240,8 +240,8 @@ def twins(vaccine: str, null_genotype: bool, settings: Settings) -> np.ndarray:
         for cell in ("cd4_t", "b_cell")
     ]
     weak = settings["vaccine.weakened_cells"]
-    cells = np.array([[1.0, weak, untreated[0]], [1.0, weak, untreated[1]]])
-    return capacity(vaccine, *cells, settings)
+    helpers, b_cells = np.array([[1.0, weak, untreated[0]], [1.0, weak, untreated[1]]])
+    return capacity(vaccine, helpers, b_cells, settings)
 
 
 def response_rows(

@@ -3,11 +3,12 @@
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from hsc_pipeline.errors import ModelError
-from hsc_pipeline.immunity.pathogens import PATHOGENS
+from hsc_pipeline.immunity.pathogens import PATHOGENS, Numbers
 from hsc_pipeline.settings import Settings
 
 STEPS = 280  # times at which a course is kept, after day 0
@@ -59,7 +60,7 @@ class Readings:
         return Readings(self.peak[courses], self.area[courses], self.day[courses], self.cleared[courses])
 
 
-def parameters_of(pathogen: str, settings: Settings) -> dict[str, float | np.ndarray | str]:
+def parameters_of(pathogen: str, settings: Settings) -> dict[str, Any]:
     """Return the values of a pathogen, and of the responses that all of them meet, by quantity."""
     found = {}
     # A pathogen's own value stands for the common one of the same name.
@@ -141,7 +142,7 @@ def solve(
     return Course(days, states, model.load(tuple(states), known))
 
 
-def _told(values: Mapping[str, np.ndarray]) -> str:
+def _told(values: Numbers) -> str:
     return ", ".join(f"{name} {np.array2string(np.asarray(v), precision=4)}" for name, v in values.items())
 
 

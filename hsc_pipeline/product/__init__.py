@@ -75,8 +75,8 @@ def genome_of(settings: Settings) -> Genome | None:
     """Return where the vector of an arm lands, or None if it has none."""
     if settings["product.modification"] not in VECTORS:
         return None
-    names = ("chromosomes", "chromosome_genes", "genes")
-    return Genome(*(settings.rows(name) for name in names), settings)
+    rows = settings.rows
+    return Genome(rows("chromosomes"), rows("chromosome_genes"), rows("genes"), settings)
 
 
 def make_product(

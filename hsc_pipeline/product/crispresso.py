@@ -107,7 +107,7 @@ def _of_summary(rows: Rows, modification: str) -> tuple[np.ndarray, np.ndarray]:
     ]
     aligned = rows.numbers("Reads_aligned", whole=True) - rows.numbers("Discarded", whole=True)
     _check_sum(rows, intact + modified, aligned, "Unmodified, Modified and Discarded")
-    _check_sum(rows, sum(kinds), modified, "the kinds of change")
+    _check_sum(rows, np.sum(kinds, axis=0), modified, "the kinds of change")
     substituted = kinds[KINDS_OF_CHANGE.index("Only Substitutions")]
     reads = np.concatenate([intact, substituted, modified - substituted])
     amplicon = np.tile(np.array(rows.text("Amplicon"), str), 3)

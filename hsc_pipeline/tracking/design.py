@@ -53,9 +53,12 @@ def dna_to_see(
     values = _values()
     capture = values["lab.capture_efficiency"] if capture is None else capture
     # All clones are alike but for the scale of the mean, so one root serves all shares.
-    unit = {"fragments": fragments, "copies": copies, "capture": capture}
     start = np.log(gammaincinv(fragments, power) / (copies * capture * values["lab.genomes_per_ng"]))
-    ln = brentq(lambda x: float(chance_to_see(1.0, np.exp(x), **unit)) - power, start - 1, start + 5)
+
+    def missing(x: float) -> float:
+        return float(chance_to_see(1.0, np.exp(x), fragments, copies, capture)) - power
+
+    ln = brentq(missing, start - 1, start + 5)
     return np.exp(ln) / share
 
 

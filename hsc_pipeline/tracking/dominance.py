@@ -41,7 +41,7 @@ def mrce(counts) -> np.ndarray:
 def _is_alone(counts: np.ndarray) -> np.ndarray:
     """Whether the largest clone of a sample is the only one of any size; shape (samples,)."""
     if counts.shape[0] < 2:
-        return (counts > 0).any(axis=0)
+        return np.any(counts > 0, axis=0)
     second, first = np.sort(counts, axis=0)[-2:]
     return (first > 0) & (second < FEWEST_LARGE * first)
 
@@ -70,7 +70,7 @@ def doubling(counts: np.ndarray, floor: float) -> np.ndarray:
     grown = np.zeros(share.shape, bool)
     grown[:, 1:] = (share[:, 1:] >= floor) & (share[:, 1:] >= 2 * before[:, :-1])
     grown[:, 1:] &= _is_read(counts)[:-1]
-    return _flagged(np.where(grown, share, 0), grown.any(axis=0))
+    return _flagged(np.where(grown, share, 0), np.any(grown, axis=0))
 
 
 def low_evenness(counts: np.ndarray, below: float) -> np.ndarray:

@@ -170,6 +170,6 @@ def by_lineage(run: Run):
             continue
         codes, clone = np.unique(own["clone"].cat.codes.to_numpy(), return_inverse=True)
         counts = np.zeros((len(codes), len(names)))
-        at = [names.index(name) for name in own["lineage"].astype(str)]
+        at = np.array([names.index(name) for name in own["lineage"].astype(str)], np.int64)
         np.add.at(counts, (clone, at), own["count"].to_numpy())
         yield str(subject), names, whole(counts), own["clone"].cat.categories.to_numpy()[codes]

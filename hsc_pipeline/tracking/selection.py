@@ -362,7 +362,7 @@ class _Model:
                     spread = drift.division_per_year * (self.years[visit] - self.years[visit - 1])
                     families = rng.poisson(cells / spread)
                     cells = spread * rng.standard_gamma(np.maximum(families, 1e-12)) * (families > 0)
-                scatter = np.exp(drift.visit_ln_sd[visit] * rng.standard_normal(len(cells)))
+                scatter = np.exp(np.asarray(drift.visit_ln_sd)[visit] * rng.standard_normal(len(cells)))
                 columns.append(rng.poisson(total * cells * rate * scatter))
             drawn = np.column_stack(columns)
             found.append(drawn[drawn.any(axis=1)])
@@ -409,7 +409,7 @@ class _Model:
             / (self.drift.stem_cells * self.mean_output)
         )
         ln = np.log(self.drift.totals[visit] * share)
-        scatter = float(self.drift.visit_ln_sd[visit])
+        scatter = float(np.asarray(self.drift.visit_ln_sd)[visit])
         if scatter == 0:
             return np.exp(_ln_poisson(values[:, None, None], ln))[index]
         grid = np.linspace(ln.min(), ln.max(), int(np.ptp(ln) / min(scatter, 0.5) * 4) + 2)

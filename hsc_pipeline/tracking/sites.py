@@ -171,7 +171,8 @@ def scan(
     if background is None:
         rows = _fullest_windows(own, lengths, window)
     else:
-        rows = _fullest_against(own, _placed(*background, lengths), lengths, window, seed, permutations)
+        there = _placed(background[0], background[1], lengths)
+        rows = _fullest_against(own, there, lengths, window, seed, permutations)
     table = pd.DataFrame(rows, columns=["chromosome", "start", "end", "sites", "expected", "p"])
     return table[table["p"] < 1].sort_values(["p", "chromosome", "start"]).reset_index(drop=True)
 
