@@ -153,6 +153,11 @@ def test_one_arm_against_the_past_has_the_binomial_power():
     assert power(asked, 30, 0.75, None)[0] == pytest.approx(stats.binom.sf(least - 1, 30, 0.75))
 
 
+@pytest.mark.parametrize("share", [0, 5e-324, 1e-308, 3e-308, 1e-300])
+def test_a_share_next_to_none_is_none(share):
+    assert binomial(8, share)[0].tolist() == pytest.approx([1] + 8 * [0])
+
+
 def test_the_smallest_size_has_the_power_and_one_less_has_not_all_of_it():
     asked = plan()
     n, found = smallest_size(asked, 0.85, 0.5)

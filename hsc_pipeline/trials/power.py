@@ -10,6 +10,7 @@ from hsc_pipeline.trials.cohort import Plan
 
 LEVEL = 0.90  # of every interval
 TAIL = (1 - LEVEL) / 2
+NEVER = 1e-300  # a share below is none
 GRID = 24  # sizes at which the power of every draw is known; between them it is interpolated
 SAWTOOTH = 8  # patients looked at above a candidate: exact tests lose power at some larger sizes
 
@@ -18,7 +19,9 @@ def binomial(n: int, share: np.ndarray | float) -> np.ndarray:
     """Return the binomial probabilities of 0 to `n`, shape (shares, n + 1)."""
     from scipy.stats import binom
 
-    return binom.pmf(np.arange(n + 1), n, np.atleast_1d(share)[:, None])
+    share = np.atleast_1d(share)
+    # Draws of a share that is next to none come near the smallest of numbers, where scipy 1.17 overflows.
+    return binom.pmf(np.arange(n + 1), n, np.where(share < NEVER, 0, share)[:, None])
 
 
 def power_between(
