@@ -20,6 +20,7 @@ from hsc_pipeline.manifest import verify
 
 REPOSITORY = Path(__file__).parents[1]
 PARTS = ("Snakefile", "workflow", "profiles", "config", "hsc_pipeline")
+READY = [REPOSITORY / "config/config.yaml", *sorted((REPOSITORY / "config/studies").glob("*.yaml"))]
 
 # Ten patients, so that models are fitted; few stem cells, so that it is quick; an arm whose
 # products hold no stem cell at all, which is a valid outcome down to the report.
@@ -110,6 +111,16 @@ def test_a_run_leaves_its_results_and_says_where(finished):
     assert not (project / "results/tiny/.batches").exists() or not any(
         path.is_file() for path in (project / "results/tiny/.batches").rglob("*")
     )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ready", READY, ids=lambda path: path.stem)
+def test_a_ready_study_runs_to_its_report(ready, tmp_path):
+    """With all its patients: of so many, some have numbers that those of a tiny study never have."""
+    study = yaml.safe_load(ready.read_text())
+    project = new_project(tmp_path / "project", study)
+    complete(project)
+    assert verify(project / "results" / study["name"]) == []
 
 
 def test_every_job_leaves_a_log_and_a_benchmark(finished):

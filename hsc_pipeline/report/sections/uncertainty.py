@@ -118,7 +118,7 @@ def _first(table: pd.DataFrame, most: int) -> list[dict]:
 def _how(table: pd.DataFrame) -> str:
     row = table.iloc[0]
     failed = int(table["failed_draws"].max())
-    lost = f" {counted(failed, 'draw')} were impossible and are left out." if failed else ""
+    lost = f" {counted(failed, 'draw')} left out as impossible." if failed else ""
     return (
         "Intervals are 90 % and span one thing each. Between patients: the 5th to 95th centile of the "
         "study's patients. Monte Carlo: what so many virtual patients leave open of the estimate. "
