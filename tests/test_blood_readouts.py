@@ -113,3 +113,22 @@ def test_haemoglobin_falls_to_transfusion_while_the_marrow_is_empty():
     total = rows[rows["readout"] == "haemoglobin"].groupby("month")["state"].agg(set)
     assert "transfused" in total[1.0]
     assert total[24.0] == {"ok"}
+
+
+def test_repaired_sickle_alleles_are_the_share_of_the_haemoglobin():
+    """Each takes the place of a sickle one, in a cell that has two."""
+    tables = simulate("sickle_cell", "sickle_cell_hdr", patients=3)
+    counts = tables["counts"]
+    alleles = counts[counts["lineage"] == "red_cell"].pivot(index="patient", columns="month", values="vcn")
+    share = readout(tables, "therapeutic_haemoglobin")
+    assert (share > 0).all(axis=None)
+    assert share.to_numpy() == pytest.approx(100 * alleles.to_numpy() / 2)
+
+
+def test_fetal_haemoglobin_is_more_of_all_where_the_disease_leaves_less():
+    """The same edit wakes as much; in beta-thalassaemia there is a quarter of the own chains."""
+    sickle, thalassaemia = (
+        readout(simulate(disease, "bcl11a_crispr", patients=3), "therapeutic_haemoglobin")[24.0].median()
+        for disease in ("sickle_cell", "beta_thalassaemia")
+    )
+    assert thalassaemia > sickle + 20
