@@ -5,6 +5,8 @@ from math import ceil
 
 import numpy as np
 
+from hsc_pipeline.trials.power import binomial
+
 MOST_TWO_STAGE = 80  # patients of a two-stage design; the field's trials have 10 to 30
 
 
@@ -120,15 +122,9 @@ def _best_of(n1: int, n: int, past: float, arm: float, level: float, power: floa
 
 def _claims(n1: int, n: int, share: float) -> np.ndarray:
     """Return the chance of more than `r` successes after more than `r1`, shape (r1 < n1, r < n)."""
-    first = _pmf(n1, share)
-    second = _pmf(n - n1, share)
+    first = binomial(n1, share)[0]
+    second = binomial(n - n1, share)[0]
     above = np.concatenate([np.cumsum(second[::-1])[::-1], [0.0]])  # P(X2 >= k)
     x1, r = np.arange(n1 + 1)[:, None], np.arange(n)[None, :]
     joint = first[:, None] * above[np.clip(r + 1 - x1, 0, n - n1 + 1)]
     return np.cumsum(joint[::-1], axis=0)[::-1][1:]
-
-
-def _pmf(n: int, share: float) -> np.ndarray:
-    from scipy.stats import binom
-
-    return binom.pmf(np.arange(n + 1), n, share)
